@@ -8,7 +8,7 @@ key="$work/signing.pub"
 # kubeadm 1.35 and later refuse a host with cgroup v1, as the lab's are: a person has to pass it over, as kinstall does.
 kubeadm_tolerance=--ignore-preflight-errors=SystemVerification
 
-# With the network that needs no add-on: what an add-on takes is the same on both ways, and makes their ratio smaller.
+# Uses the network that needs no add-on: an add-on takes the same time in both ways, and would make their ratio smaller.
 build_bundle() { # KUBERNETES-VERSION
     target/dist/kbundle keygen --out "$work/signing.key" >/dev/null
     with_mirror target/dist/kbundle build --k8s "$1" --cni bridge --level 3 --key "$work/signing.key" --out "$bundle"
@@ -58,7 +58,7 @@ take_configuration() { # -> $work/configuration.tar and $work/Corefile
     on host-1 "kubectl -n kube-system get configmap coredns -o jsonpath='{.data.Corefile}'" >"$work/Corefile"
 }
 
-# Every way stops the clock at the same sight: all nodes Ready, CoreDNS and kube-proxy rolled out, all the system's pods running.
+# Every way stops the clock at the same state: all nodes Ready, CoreDNS and kube-proxy rolled out, all the system's pods running.
 wait_until_ready() { # NODES
     on host-1 "
         for attempt in \$(seq 600); do

@@ -1,4 +1,4 @@
-//! What the errors of this library mean on a command line, and what to do about them.
+//! Exit codes and hints on the command line for the errors of this library.
 
 use kbundle_cli::failure::{Explain, Kind};
 use kbundle_format::ComponentName;

@@ -14,6 +14,7 @@ mod reading;
 mod revocations;
 mod sealing;
 mod signing;
+mod timestamp;
 
 use std::path::PathBuf;
 
@@ -47,6 +48,7 @@ pub use self::reading::{CatArgs, ExportArgs, LicencesArgs, SbomArgs, SbomFormat}
 pub use self::revocations::{RevocationsAddArgs, RevocationsCommand, RevocationsShowArgs};
 pub use self::sealing::SealArgs;
 pub use self::signing::{KeygenArgs, SignArgs};
+pub use self::timestamp::{TimestampAddArgs, TimestampCommand, TimestampRequestArgs};
 use crate::version::version;
 
 /// Build one signed file with everything a Kubernetes cluster needs
@@ -101,6 +103,8 @@ pub enum Command {
     Advisories(AdvisoriesCommand),
     #[command(subcommand)]
     Revocations(RevocationsCommand),
+    #[command(subcommand)]
+    Timestamp(TimestampCommand),
     Export(ExportArgs),
     #[command(
         after_long_help = "Examples:\n  kbundle join /media/stick1 --volumes /media/stick2 --out k8s-1.25.2-amd64.tar.zst\n  kbundle join update.tar.zst k8s-1.25.2-amd64.tar.zst --out k8s-1.25.3-amd64.tar.zst"

@@ -1,11 +1,11 @@
-//! What a bundle will have, as far as a cluster needs it: of a lock, or of a selection before anything is fetched.
+//! The contents of a future bundle, as far as a cluster needs them: from a lock, or from a selection before anything is fetched.
 
 use kbundle_cluster::contents::{BundleContents, ContentFile};
 
 use crate::lock::Lock;
 use crate::resolve::Selection;
 
-/// What a cluster needs to know of a file: of a lock's, or of a selection's, which has no digest yet.
+/// The facts about a file that a cluster needs: from a lock's file, or from a selection's, which has no digest yet.
 macro_rules! content_file {
     ($file:expr) => {
         ContentFile {
@@ -19,7 +19,7 @@ macro_rules! content_file {
     };
 }
 
-/// What a bundle of `lock` has.
+/// The contents of a bundle of `lock`.
 #[must_use]
 pub fn of_lock(lock: &Lock) -> BundleContents {
     let mut contents = BundleContents::new(lock.kubernetes, lock.platforms.clone());
@@ -33,7 +33,7 @@ pub fn of_lock(lock: &Lock) -> BundleContents {
     contents
 }
 
-/// What a bundle of `selection` has: each image for every platform, and charts by name.
+/// The contents of a bundle of `selection`: each image for every platform, and charts by name.
 #[must_use]
 pub fn of_selection(selection: &Selection) -> BundleContents {
     let mut contents = BundleContents::new(selection.kubernetes, selection.platforms.clone());

@@ -1,5 +1,5 @@
-//! How much a build fetches and writes, and what its bundle takes on hosts, before anything is fetched: from a lock, from the cache, and from what
-//! servers answered where they were asked ([`Answers`]). What none of them knows is counted as unknown.
+//! How much a build fetches and writes, and how much room its bundle takes on hosts, before anything is fetched: from a lock, from the
+//! cache, and from servers' answers if they were asked ([`Answers`]). Everything else counts as unknown.
 
 mod estimate;
 
@@ -15,10 +15,10 @@ use crate::resolve::{Pin, Selection};
 
 pub use estimate::SizeEstimate;
 
-/// What is known of the size of a file or image.
+/// What is known about the size of a file or image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Size {
-    /// All of it; absent where a server would have to be asked.
+    /// Its complete size; `None` if a server would have to be asked.
     pub bytes: Option<u64>,
     /// How much of it is in the cache.
     pub cached_bytes: u64,
@@ -29,7 +29,7 @@ pub struct Size {
 pub struct Demand {
     /// Of each file, in the order of the lock or selection.
     pub files: Vec<Size>,
-    /// Of each image, likewise.
+    /// Of each image, in the same order.
     pub images: Vec<Size>,
     /// Content that is known by digest and size; images share layers.
     pieces: BTreeMap<Digest, Piece>,
@@ -45,7 +45,7 @@ struct Piece {
     media_type: String,
     component: Option<Component>,
     roles: BTreeSet<Role>,
-    /// Empty where it suits all.
+    /// Empty if it suits all platforms.
     platforms: BTreeSet<Platform>,
 }
 
@@ -67,7 +67,7 @@ struct File<'a> {
 }
 
 impl Demand {
-    /// What `lock` asks for.
+    /// The demand of `lock`.
     #[must_use]
     pub fn of_lock(lock: &Lock, cache: &Cache, answers: &Answers) -> Self {
         let mut demand = Self::default();
@@ -94,7 +94,7 @@ impl Demand {
         demand
     }
 
-    /// What `selection` asks for. Layers are known where the documents of an image are in the cache.
+    /// The demand of `selection`. Layers are known if the documents of an image are in the cache.
     #[must_use]
     pub fn of_selection(selection: &Selection, cache: &Cache, answers: &Answers) -> Self {
         let mut demand = Self::default();
@@ -136,7 +136,7 @@ impl Demand {
             self.unknown.push(file.roles.clone());
             return;
         };
-        // Content without a pin has no digest yet: its address stands for it.
+        // Content without a pin has no digest yet, so its address is used instead.
         let digest = file.digest.unwrap_or_else(|| Digest::of(file.url.as_bytes()));
         let piece = Piece {
             bytes,
@@ -180,19 +180,19 @@ impl Demand {
         self.pieces.values().filter(|piece| wanted(piece)).map(|piece| piece.bytes).sum()
     }
 
-    /// All bytes that are known of, each layer once.
+    /// The bytes of all known content, each layer once.
     #[must_use]
     pub fn known_bytes(&self) -> u64 {
         self.sum(|_| true)
     }
 
-    /// Those of them that are not in the cache.
+    /// The bytes of it that are not in the cache.
     #[must_use]
     pub fn to_fetch_bytes(&self) -> u64 {
         self.sum(|piece| !piece.cached)
     }
 
-    /// A bundle of it has at least about so many bytes; see [`least_bundle_bytes`].
+    /// The least size of a bundle of it, approximately; see [`least_bundle_bytes`].
     #[must_use]
     pub fn least_bundle_bytes(&self) -> u64 {
         self.sum(|piece| is_compressed(piece.kind))
@@ -210,14 +210,14 @@ impl Demand {
         self.unknown.iter().filter(|of| !of.is_disjoint(roles)).count()
     }
 
-    /// The bundle's size by what is known of its content, apart from what `in_a_base` has.
+    /// The bundle's size from what is known about its content, without the content for which `in_a_base` is true.
     #[must_use]
     pub fn bundle_size(&self, in_a_base: impl Fn(&Digest) -> bool) -> SizeEstimate {
         let carried = self.pieces.iter().filter(|(digest, _)| !in_a_base(digest)).map(|(_, piece)| piece);
         carried.fold(SizeEstimate::default(), |sum, piece| sum.plus(piece.kind, &piece.media_type, piece.bytes)).whole()
     }
 
-    /// What known content takes on a host with `roles`, and the size of the part of the bundle that the host is sent.
+    /// The room that known content takes on a host with `roles`, and the size of the part of the bundle that the host is sent.
     #[must_use]
     pub fn on_host(&self, roles: &BTreeSet<Role>, platform: &Platform) -> (Unpacked, SizeEstimate) {
         let mut unpacked = Unpacked::default();
@@ -231,7 +231,7 @@ impl Demand {
     }
 }
 
-/// A bundle of `entries` has at least about so many bytes: what is compressed already does not get smaller.
+/// The least size of a bundle of `entries`, approximately: compressed content does not get smaller.
 #[must_use]
 pub fn least_bundle_bytes(entries: &[&Entry]) -> u64 {
     let compressed = entries.iter().filter(|entry| is_compressed(entry.kind));
@@ -242,7 +242,7 @@ fn is_compressed(kind: EntryKind) -> bool {
     matches!(kind, EntryKind::Archive | EntryKind::ImageLayer)
 }
 
-/// What the image of `digest` for `platform` is made of, where its documents are in the cache.
+/// The blobs of the image `digest` for `platform`, if its documents are in the cache.
 fn blobs(cache: &Cache, mut digest: Digest, platform: &Platform) -> Option<Vec<(EntryKind, Descriptor)>> {
     let read = |digest: &Digest| Document::parse(&cache.read(digest, MAX_DOCUMENT_BYTES).ok()?).ok();
     let describe =
@@ -252,7 +252,7 @@ fn blobs(cache: &Cache, mut digest: Digest, platform: &Platform) -> Option<Vec<(
         match read(&digest)? {
             Document::Index { media_type, manifests } => {
                 blobs.push((EntryKind::ImageIndex, describe(digest, media_type)?));
-                // It ends: a document cannot hold its own digest.
+                // This ends: a document cannot contain its own digest.
                 digest = IndexEntry::candidates(&manifests, platform).first()?.blob.digest;
             }
             Document::Manifest { media_type, config, layers } => {

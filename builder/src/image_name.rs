@@ -5,7 +5,7 @@ use std::str::FromStr;
 use kbundle_format::{Digest, ImageRef};
 use oci_spec::distribution::Reference;
 
-/// A name as it is looked up.
+/// A name in the form for a look-up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageName {
     /// With its registry, and with a tag or a digest.
@@ -22,8 +22,8 @@ pub struct NoImageName;
 impl FromStr for ImageName {
     type Err = NoImageName;
 
-    /// Reads what Docker, Podman and skopeo read, `docker://` in front of it as well. Without a registry it is Docker Hub's, whose names of
-    /// one part lie in `library/`: containerd's CRI plugin makes the same of what pods name (`ParseDockerRef`).
+    /// Reads the names that Docker, Podman and skopeo read, also with a leading `docker://`. A name without a registry is Docker Hub's,
+    /// whose names of one part are in `library/`: containerd's CRI plugin does the same with the names in pods (`ParseDockerRef`).
     fn from_str(text: &str) -> Result<Self, NoImageName> {
         let bare = text.strip_prefix("docker://").unwrap_or(text);
         let named: Reference = bare.parse().map_err(|_| NoImageName)?;

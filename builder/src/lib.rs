@@ -1,6 +1,6 @@
 //! The connected side: from a catalog to one signed bundle.
 //!
-//! Each step is a plain type to a plain type; only [`fetch`] and [`push`] talk to the network, by way of [`registry`], and only
+//! Each step turns one plain type into another; only [`fetch`] and [`push`] talk to the network, by way of [`registry`], and only
 //! [`pack`](mod@pack) writes bundles:
 //!
 //! [`spec::BundleSpec`] → [`catalog::Catalog::resolve`] → [`resolve::Selection`] → [`fetch::Fetcher::pin`] → [`lock::Lock`]

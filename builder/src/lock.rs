@@ -1,6 +1,6 @@
 //! The lock: every file and blob of a bundle by digest. The same lock gives the same bundle, byte for byte.
 //!
-//! It is YAML in a stable order (`kbundle.lock`), meant to be kept beside `bundle.yaml` and compared by eye or `diff`.
+//! It is YAML in a stable order (`kbundle.lock`), meant to be kept beside `bundle.yaml` and compared by eye or with `diff`.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -18,7 +18,7 @@ use crate::image_file::ImageFile;
 /// The lock schema this program reads and writes.
 pub const SCHEMA: u32 = 1;
 
-/// All of it.
+/// The complete lock.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Lock {
@@ -43,7 +43,7 @@ pub struct Lock {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Artifact {
-    /// Where it lies in the bundle.
+    /// Its path in the bundle.
     pub path: EntryPath,
     /// The upstream address.
     pub url: String,
@@ -54,9 +54,9 @@ pub struct Artifact {
     pub size: Option<u64>,
     /// Binary, archive or manifest.
     pub kind: EntryKind,
-    /// What it is.
+    /// The component that it is or belongs to.
     pub component: Component,
-    /// The platform it runs on; absent where it suits all.
+    /// The platform it runs on; absent if it suits all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub platform: Option<Platform>,
     /// Hosts that need it.
@@ -66,10 +66,10 @@ pub struct Artifact {
     pub licence: Option<String>,
     /// How the digest was obtained.
     pub pin: PinSource,
-    /// Where the pin was found, in words.
+    /// Where the pin was found, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pinned_by: Option<String>,
-    /// Where hosts get it, for a file of the site.
+    /// The place of a file of the site on hosts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_file: Option<HostFile>,
 }
@@ -84,13 +84,13 @@ pub struct LockedImage {
     pub platform: Platform,
     /// How `pinned` was obtained.
     pub pin: PinSource,
-    /// The file that has it, relative to the lock; absent where a registry has it.
+    /// The file that contains it, relative to the lock; absent if a registry has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<ImageFile>,
-    /// The image index that the pin names; absent where it names the manifest itself.
+    /// The image index that the pin names; absent if it names the manifest itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub index: Option<Descriptor>,
-    /// Indexes between `index` and the manifest, the outermost first, where a publisher has put one into another.
+    /// Indexes between `index` and the manifest, the outermost first, if a publisher has nested them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inner_indexes: Vec<Descriptor>,
     /// The image manifest.
@@ -110,7 +110,7 @@ pub struct LockedImage {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Descriptor {
-    /// What the content is (RFC 6838).
+    /// The type of the content (RFC 6838).
     pub media_type: String,
     /// Digest of the content.
     pub digest: Digest,
@@ -155,19 +155,19 @@ pub enum LockError {
     Schema {
         /// The file.
         path: PathBuf,
-        /// What the file says.
+        /// The schema in the file.
         found: u32,
     },
 }
 
 impl LockedImage {
-    /// What the pin names: the index where there is one, or the manifest.
+    /// The document that the pin names: the index if there is one, or else the manifest.
     #[must_use]
     pub fn pinned(&self) -> &Descriptor {
         self.index.as_ref().unwrap_or(&self.manifest)
     }
 
-    /// Everything the image is made of, in the order of the bundle, each with what it is.
+    /// All blobs of the image, in the order of the bundle, each with its kind.
     pub fn blobs(&self) -> impl Iterator<Item = (EntryKind, &Descriptor)> {
         let indexes = self.index.iter().chain(&self.inner_indexes);
         let index = indexes.map(|index| (EntryKind::ImageIndex, index));
@@ -177,7 +177,7 @@ impl LockedImage {
 }
 
 impl Lock {
-    /// Images from files, each with where it lies and its digest.
+    /// Images from files, each with its place and its digest.
     pub fn image_files(&self) -> impl Iterator<Item = (&ImageFile, Digest)> {
         self.images.iter().filter_map(|image| Some((image.file.as_ref()?, image.pinned().digest)))
     }
@@ -199,7 +199,7 @@ impl Lock {
     /// The file's text. The same lock gives the same text.
     ///
     /// # Errors
-    /// None in practice: the types have nothing that YAML cannot hold.
+    /// None in practice: YAML can express all of these types.
     pub fn to_yaml(&self) -> Result<String, serde_yaml::Error> {
         serde_yaml::to_string(self)
     }

@@ -10,20 +10,20 @@ use serde::{Deserialize, Deserializer};
 
 use crate::one_or_many::one_or_many;
 
-/// Where content of a host or registry is fetched instead: one place or several, the first one first.
+/// Where to fetch the content of a host or registry instead: at one place, or at several in this order.
 #[derive(Clone, Debug, Default)]
 pub struct Mirrors(BTreeMap<MirrorHost, Vec<MirrorAddress>>);
 
-/// One `FROM=TO` as a person writes it.
+/// One `FROM=TO`, as people write it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mirror {
-    /// Whose content it is.
+    /// The upstream host or registry.
     pub host: MirrorHost,
-    /// Where its content is.
+    /// The address that has its content.
     pub address: MirrorAddress,
 }
 
-/// The name of an upstream host or registry, with its port where it has one.
+/// The name of an upstream host or registry, with its port if it has one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct MirrorHost(String);
 
@@ -31,14 +31,14 @@ pub struct MirrorHost(String);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MirrorAddress(Url);
 
-/// The mirrors of one host as `bundle.yaml` has them: an address, or a list of addresses.
+/// The mirrors of one host in the form of `bundle.yaml`: an address, or a list of addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MirrorAddresses(pub Vec<MirrorAddress>);
 
-/// Where a registry answers.
+/// The address of a repository on a registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Repository {
-    /// Whether it is asked without TLS.
+    /// HTTP or HTTPS.
     pub scheme: Scheme,
     /// Host and, where given, port.
     pub host: String,
@@ -46,17 +46,17 @@ pub struct Repository {
     pub path: String,
 }
 
-/// How a registry is asked.
+/// Whether to use TLS with a registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheme {
-    /// Without TLS, for a registry that a mirror's address says so of.
+    /// Without TLS, for a registry whose mirror's address says so.
     Http,
     /// With TLS.
     Https,
 }
 
 impl Scheme {
-    /// As URLs write it.
+    /// The scheme in URLs.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -106,7 +106,7 @@ impl FromStr for MirrorHost {
     }
 }
 
-/// So that a map by host can be asked with a plain text.
+/// A map by host can so be asked with a plain text.
 impl Borrow<str> for MirrorHost {
     fn borrow(&self) -> &str {
         &self.0
@@ -144,7 +144,7 @@ impl FromStr for Mirror {
 }
 
 impl FromIterator<Mirror> for Mirrors {
-    /// Mirrors of one host are asked in their order.
+    /// Keeps the order of mirrors of one host.
     fn from_iter<I: IntoIterator<Item = Mirror>>(mirrors: I) -> Self {
         let mut by_host: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for Mirror { host, address } in mirrors {
@@ -155,20 +155,20 @@ impl FromIterator<Mirror> for Mirrors {
 }
 
 impl Mirrors {
-    /// These, but for hosts that `flags` has mirrors of: those of `flags` alone.
+    /// These mirrors; for a host that `flags` has mirrors of, only those of `flags`.
     #[must_use]
     pub fn overridden_by(mut self, flags: Self) -> Self {
         self.0.extend(flags.0);
         self
     }
 
-    /// Where `url` is fetched first: scheme and host replaced by the mirror's address, if its host has one.
+    /// The first place for `url`: scheme and host are replaced by the mirror's address, if its host has one.
     #[must_use]
     pub fn rewrite(&self, url: &str) -> String {
         self.places(url).swap_remove(0)
     }
 
-    /// Where `url` is fetched, the first place first; one at least.
+    /// The places to fetch `url` from, in order; at least one.
     #[must_use]
     pub fn places(&self, url: &str) -> Vec<String> {
         let Some((_, rest)) = url.split_once("://") else { return vec![url.to_owned()] };
@@ -179,13 +179,13 @@ impl Mirrors {
         }
     }
 
-    /// Where `image` is pulled from first.
+    /// The first place to pull `image` from.
     #[must_use]
     pub fn repository(&self, image: &ImageRef) -> Repository {
         self.repositories(image).swap_remove(0)
     }
 
-    /// Where `image` is pulled from, the first place first; one at least.
+    /// The places to pull `image` from, in order; at least one.
     #[must_use]
     pub fn repositories(&self, image: &ImageRef) -> Vec<Repository> {
         let path = image.repository();
@@ -197,7 +197,7 @@ impl Mirrors {
         }
     }
 
-    /// How and where the registry `name` is asked, the first place first.
+    /// The schemes and hosts to ask for the registry `name`, in order.
     #[must_use]
     pub fn registries(&self, name: &str) -> Vec<(Scheme, String)> {
         match self.0.get(name) {
@@ -217,7 +217,7 @@ impl MirrorAddress {
         if self.0.scheme() == "http" { Scheme::Http } else { Scheme::Https }
     }
 
-    /// The repository `path` behind this address, whose own path comes first.
+    /// The repository `path` below the path of this address.
     #[must_use]
     pub fn repository(&self, path: &str) -> Repository {
         let prefix = self.0.path().trim_matches('/');

@@ -20,7 +20,7 @@ pub(crate) enum OneOrMany {
     Many(Vec<String>),
 }
 
-/// Reads one text or a list of texts. By a visitor, because serde then says line and column of a wrong one.
+/// Reads one text or a list of texts. It is a visitor, because serde then reports line and column of a wrong one.
 pub(crate) fn one_or_many<'de, T, D>(deserializer: D) -> Result<Vec<T>, D::Error>
 where
     T: FromStr<Err: fmt::Display> + Deserialize<'de>,

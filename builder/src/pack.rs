@@ -1,4 +1,4 @@
-//! From a lock and a cache to a bundle file: the list, the OCI layout files that the builder makes itself, and the writing.
+//! Makes a bundle file from a lock and a cache: the list, the OCI layout files that the builder makes itself, and the writing.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{self, Read, Write};
@@ -37,7 +37,7 @@ pub enum PackError {
         /// The cause.
         source: io::Error,
     },
-    /// What is in the content could not be found out.
+    /// The content could not be examined.
     #[error("cannot list the packages inside of the bundle")]
     Describe {
         /// The cause.
@@ -48,7 +48,7 @@ pub enum PackError {
     Write(#[from] WriteError),
 }
 
-/// What a bundle holds: the list, and the content of entries that are not fetched but made.
+/// The contents of a bundle: the list, and the entries that are made and not fetched.
 #[derive(Clone, Debug)]
 pub struct Contents {
     /// The list.
@@ -57,7 +57,7 @@ pub struct Contents {
 }
 
 impl Contents {
-    /// What the bundle of a fetched lock holds. The same lock gives the same list.
+    /// The contents of the bundle of a fetched lock. The same lock gives the same list.
     ///
     /// # Errors
     /// [`PackError::NotFetched`].
@@ -87,7 +87,7 @@ impl Contents {
         Ok(Self { list, made })
     }
 
-    /// Looks into all content, and adds the documents that say which packages are in it. `progress` is told the bytes of content as they go by.
+    /// Examines all content, and adds the documents that list its packages. `progress` receives the number of bytes that were read.
     ///
     /// # Errors
     /// [`PackError`].
@@ -103,7 +103,7 @@ impl Contents {
             (SPDX_PATH, "application/spdx+json", spdx::to_bytes(&bom)),
         ] {
             let path: EntryPath = path.parse().expect("a plain name");
-            // No host needs it, so none gets it.
+            // No host needs it, so it is sent to none.
             let (kind, roles, media_type) = (EntryKind::Sbom, BTreeSet::new(), media_type.to_owned());
             self.list.entries.push(Entry { kind, roles, media_type, ..made_entry(path.clone(), &content) });
             self.made.insert(path, content);
@@ -111,11 +111,11 @@ impl Contents {
         Ok(())
     }
 
-    /// Writes the bundle with those entries that `around` wants to `output`, and gives that back; `progress` is told the bytes of
-    /// content as they go by.
+    /// Writes the bundle, with the entries that `around` selects, to `output` and returns that; `progress` receives the number of bytes
+    /// that were read.
     ///
     /// # Errors
-    /// [`PackError`]; the writer refuses content that is not what the list says.
+    /// [`PackError`]; the writer refuses content that does not match the list.
     pub fn write<W: Write + Send + 'static>(
         &self,
         output: W,
@@ -140,7 +140,7 @@ impl Contents {
     }
 }
 
-/// Content that was fetched or made. What is in the cache is not compared with its digest here: the writer does that, and refuses the bundle.
+/// Content that was fetched or made. Cached content is not compared with its digest here: the writer does that, and refuses the bundle.
 struct Fetched<'a> {
     contents: &'a Contents,
     cache: &'a Cache,
@@ -160,7 +160,7 @@ impl Content for Fetched<'_> {
     }
 }
 
-/// What a bundle holds beside its list.
+/// The parts of a bundle besides its list and content.
 #[derive(Clone, Copy)]
 pub struct BundleExtras<'a> {
     /// Signatures, sorted by name.
@@ -171,7 +171,7 @@ pub struct BundleExtras<'a> {
     pub carried: &'a dyn Fn(&Entry) -> bool,
 }
 
-/// Tells how many bytes were read.
+/// A reader that reports how many bytes were read.
 struct Watched<'a, R> {
     inner: R,
     progress: &'a dyn Fn(u64),
@@ -226,7 +226,7 @@ fn made_entry(path: EntryPath, content: &[u8]) -> Entry {
     }
 }
 
-/// Each blob once, where it is first needed, for all hosts that need an image made of it.
+/// Each blob once, at its first use, for all hosts that need an image with it.
 fn blob_entries(images: &[LockedImage]) -> Vec<Entry> {
     let mut entries: Vec<Entry> = Vec::new();
     let mut places: HashMap<Digest, usize> = HashMap::new();
@@ -274,7 +274,7 @@ fn image(locked: &LockedImage) -> Image {
     }
 }
 
-/// The index over all images, each under the name that the runtime will know it by. Source: OCI image-spec 1.1, "index.json file".
+/// The index of all images, each under the runtime's name for it. Source: OCI image-spec 1.1, "index.json file".
 fn oci_index(images: &[LockedImage]) -> Vec<u8> {
     let named = |image: &LockedImage| {
         let names = ["org.opencontainers.image.ref.name", "io.containerd.image.name"];
@@ -287,7 +287,7 @@ fn oci_index(images: &[LockedImage]) -> Vec<u8> {
     images.iter().map(named).collect::<LayoutIndex>().to_bytes()
 }
 
-/// What a bundle is called that got no other name: `k8s-1.25.2-amd64.tar.zst`.
+/// The name of a bundle that got no other: `k8s-1.25.2-amd64.tar.zst`.
 #[must_use]
 pub fn file_name(kubernetes: KubeVersion, platforms: &BTreeSet<Platform>) -> String {
     let architectures: BTreeSet<&str> = platforms.iter().map(Platform::architecture).collect();
@@ -301,7 +301,7 @@ mod tests {
     use crate::lock::tests::{image, lock};
 
     fn contents() -> Contents {
-        // The library's version is not part of what is looked at here.
+        // The library's version is not tested here.
         Contents::of(&lock(), Compression { level: 3, zstd: "1.5.7".to_owned() }).unwrap()
     }
 

@@ -1,4 +1,4 @@
-//! What help, manual pages and completion say about kbundle beside its commands.
+//! Texts about kbundle in help, manual pages and completion, besides its commands.
 
 use kbundle_cli::definition::Offer;
 use kbundle_cli::{CommonArguments, Documents, Guide, Program};
@@ -12,7 +12,7 @@ impl Program for Arguments {
         log_variable: "KBUNDLE_LOG",
         groups: &[
             ("Build", &["build", "lock", "catalog", "images", "config"]),
-            ("Sign", &["keygen", "sign", "revocations"]),
+            ("Sign", &["keygen", "sign", "revocations", "timestamp"]),
             ("Look and check", &["verify", "inspect", "extract", "cat", "export", "sbom", "licences", "diff", "check"]),
             ("Audit", &["audit", "report", "advisories"]),
             ("Cut and complete", &["join", "subset", "split", "repair", "seal"]),

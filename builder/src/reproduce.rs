@@ -1,4 +1,4 @@
-//! From a bundle's list back to a lock, so that the whole way can be gone again and the result compared.
+//! Makes a lock from a bundle's list, so that the bundle can be built again and compared.
 
 use kbundle_format::{BundleList, Digest, Entry, PinSource};
 
@@ -6,11 +6,11 @@ use crate::fetch::{FetchError, Fetcher};
 use crate::lock::{Artifact, Lock, SCHEMA};
 use crate::resolve::{Selection, images_of};
 
-/// Why a list cannot be built again.
+/// Why a bundle cannot be built again from its list.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReproduceError {
-    /// An entry that the builder could not have fetched.
+    /// An entry that was not fetched by the builder.
     #[error("entry {path} does not say where it came from or what it is")]
     NoOrigin {
         /// The entry.
@@ -18,7 +18,7 @@ pub enum ReproduceError {
     },
 }
 
-/// The files that `list` names, as a lock has them.
+/// The files in `list`, in the form of a lock.
 ///
 /// # Errors
 /// [`ReproduceError`].
@@ -26,10 +26,10 @@ pub fn files_of(list: &BundleList) -> Result<Vec<Artifact>, ReproduceError> {
     list.entries.iter().filter(|entry| entry.kind.is_artifact()).map(artifact).collect()
 }
 
-/// The lock with `artifacts` and the images of `list`, whose manifests are fetched for that.
+/// The lock with `artifacts` and the images of `list`. Fetches the images' manifests for that.
 ///
 /// # Errors
-/// [`FetchError`]: what was fetched is something else, or a server does not have it any more.
+/// [`FetchError`]: the fetched content differs, or a server does not have it any more.
 pub async fn lock_of(list: &BundleList, artifacts: Vec<Artifact>, fetcher: &Fetcher) -> Result<Lock, FetchError> {
     let selection = Selection {
         kubernetes: list.kubernetes_version,

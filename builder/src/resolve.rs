@@ -1,4 +1,4 @@
-//! From a spec and a catalog to the selection: everything the bundle will hold, each with its pin. Nothing is fetched here.
+//! Makes a selection from a spec and a catalog: everything that the bundle will contain, each with its pin. Nothing is fetched here.
 
 mod error;
 mod listed;
@@ -23,14 +23,14 @@ use crate::version_request::VersionRequest;
 pub use error::{Loose, ResolveError};
 pub use listed::images_of;
 
-/// What a bundle will hold.
+/// The content of a future bundle.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Selection {
     /// The Kubernetes release.
     pub kubernetes: KubeVersion,
     /// Platforms of the hosts.
     pub platforms: BTreeSet<Platform>,
-    /// The catalog files that have what was selected.
+    /// The catalog files that contain the selected content.
     pub sources: Vec<Source>,
     /// Add-ons that need others first.
     pub after: Prerequisites,
@@ -38,38 +38,38 @@ pub struct Selection {
     pub artifacts: Vec<SelectedArtifact>,
     /// Images, each for every platform, in the order of the bundle.
     pub images: Vec<SelectedImage>,
-    /// Charts that are still to be fetched and rendered, which brings more files and images.
+    /// Charts that still have to be fetched and rendered, which adds files and images.
     pub charts: Option<SelectedCharts>,
-    /// Packages of distributions that are still to be looked up, which brings more files.
+    /// Packages of distributions that still have to be looked up, which adds files.
     pub os_packages: Vec<OsPackages>,
 }
 
 /// A file to fetch by HTTP.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SelectedArtifact {
-    /// Where it will lie in the bundle.
+    /// Its path in the bundle.
     pub path: EntryPath,
     /// The upstream address.
     pub url: String,
-    /// What makes its content believable.
+    /// Why its content can be trusted.
     pub pin: Pin,
     /// Binary, archive or manifest.
     pub kind: EntryKind,
-    /// What it is.
+    /// The component that it is or belongs to.
     pub component: Component,
-    /// The platform it runs on; absent where it suits all.
+    /// The platform it runs on; absent if it suits all.
     pub platform: Option<Platform>,
     /// Hosts that need it.
     pub roles: BTreeSet<Role>,
     /// SPDX licence expression.
     pub licence: Option<String>,
-    /// Where the pin was found, in words.
+    /// Where the pin was found, for people.
     pub pinned_by: Option<String>,
-    /// Where hosts get it, for a file of the site.
+    /// The place of a file of the site on hosts.
     pub host_file: Option<HostFile>,
 }
 
-/// What makes the content of a file believable.
+/// Why the content of a file can be trusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Pin {
     /// The catalog states its digest.
@@ -78,22 +78,22 @@ pub enum Pin {
     UpstreamChecksum(String),
     /// It is a file of the site with this digest.
     LocalFile(Digest),
-    /// It was fetched to be looked into, and has this digest.
+    /// It was fetched to be examined, and has this digest.
     Fetched(Digest, PinSource),
-    /// Nothing: it is taken as it comes.
+    /// Nothing pins it: it is taken as it comes.
     FirstUse,
 }
 
-/// Charts to fetch and render, and what that needs.
+/// Charts to fetch and render, and what is needed for that.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SelectedCharts {
     /// The charts.
     pub charts: Vec<SiteChart>,
     /// helm for the machine that builds.
     pub helm: SelectedArtifact,
-    /// Images that the charts name and the bundle need not have, as they name them.
+    /// Images that the charts name and that may be missing in the bundle, in the charts' form.
     pub left_out: Vec<String>,
-    /// What to do about content that nobody pinned.
+    /// What to do about content without a pin.
     pub unpinned: Unpinned,
 }
 
@@ -102,15 +102,15 @@ pub struct SelectedCharts {
 pub struct SelectedImage {
     /// The upstream reference.
     pub reference: ImageRef,
-    /// What its tag has to stand for; absent where it is taken as it comes.
+    /// The digest that its tag has to refer to; absent if it is taken as it comes.
     pub digest: Option<Digest>,
     /// Hosts that need it.
     pub roles: BTreeSet<Role>,
     /// SPDX licence expression.
     pub licence: Option<String>,
-    /// The add-on that it belongs to; absent where it is Kubernetes' own or the site's.
+    /// The add-on that it belongs to; absent for Kubernetes' own images and the site's.
     pub addon: Option<Component>,
-    /// The file of this machine that has it; absent where a registry has it.
+    /// The file on this machine that contains it; absent if a registry has it.
     pub file: Option<ImageFile>,
 }
 
@@ -127,7 +127,7 @@ impl SelectedImage {
 }
 
 impl Selection {
-    /// What a build would have to take as it comes.
+    /// The content that a build would have to take as it comes.
     #[must_use]
     pub fn loose(&self) -> Vec<Loose> {
         let files = self.artifacts.iter().filter(|file| file.pin == Pin::FirstUse);
@@ -139,7 +139,7 @@ impl Selection {
         loose
     }
 
-    /// Images from files of this machine, each with where it lies and its digest.
+    /// Images from files on this machine, each with its place and its digest.
     pub fn image_files(&self) -> impl Iterator<Item = (&ImageFile, Digest)> {
         self.images.iter().filter_map(|image| Some((image.file.as_ref()?, image.digest?)))
     }
@@ -150,7 +150,7 @@ impl Selection {
     }
 }
 
-/// The components of a release that a bundle has: helm goes with charts.
+/// The components of a release that go into a bundle: helm only with charts.
 fn carried<'a>(release: &'a Release, spec: &BundleSpec) -> impl Iterator<Item = (&'a String, &'a String)> {
     let has_charts = !spec.charts.is_empty();
     release.components.iter().filter(move |(name, _)| has_charts || *name != ComponentName::Helm.as_str())
@@ -161,7 +161,7 @@ fn name_of(loose: &Loose) -> Option<&str> {
 }
 
 impl Catalog {
-    /// Selects what `spec` asks for, and refuses what nothing pins unless `spec` takes it as it comes.
+    /// Selects what `spec` asks for. Refuses content without a pin unless `spec` takes it as it comes.
     ///
     /// # Errors
     /// [`ResolveError`]: what is missing, and what there is instead.
@@ -223,7 +223,7 @@ impl Catalog {
         })
     }
 
-    /// The names of all add-ons that `spec` asks for, by itself or by default.
+    /// The names of all add-ons that `spec` asks for, explicitly or by default.
     fn addon_names<'a>(&'a self, release: &'a Release, spec: &'a BundleSpec) -> BTreeSet<&'a String> {
         let cni = match &spec.cni {
             Cni::Bridge => None,
@@ -237,7 +237,7 @@ impl Catalog {
         cni.into_iter().chain(load_balancer).chain(&spec.addons).collect()
     }
 
-    /// The add-ons of a kind that go with a release.
+    /// The add-ons of a kind that suit a release.
     fn of_kind<'a>(
         &'a self,
         release: &'a Release,
@@ -353,7 +353,7 @@ fn add_images(
     })
 }
 
-/// Adds an image, or its roles to the one of the same reference.
+/// Adds an image; if there is one with the same reference, adds only its roles to it.
 fn add_image(images: &mut Vec<SelectedImage>, image: SelectedImage) -> Result<(), ResolveError> {
     let Some(known) = images.iter_mut().find(|known| known.reference == image.reference) else {
         images.push(image);

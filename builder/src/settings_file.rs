@@ -1,4 +1,4 @@
-//! A YAML file of a user that begins with a number of its schema, such as bundle.yaml and policy.yaml.
+//! A YAML file of a user that begins with its schema number, such as bundle.yaml and policy.yaml.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use kbundle_cli::yaml::{self, Findings};
 use kbundle_format::text_file;
 use serde::de::DeserializeOwned;
 
-/// What such a file holds.
+/// The content of such a file.
 pub trait Settings: DeserializeOwned {
     /// The schema that this program knows.
     const SCHEMA: u32;
@@ -28,7 +28,7 @@ pub enum SettingsFileError {
         /// The cause.
         source: io::Error,
     },
-    /// Not of its shape.
+    /// The file does not have the right shape.
     #[error("{} is not valid", path.display())]
     Syntax {
         /// The file.
@@ -41,9 +41,9 @@ pub enum SettingsFileError {
     Schema {
         /// The file.
         path: PathBuf,
-        /// What the file says.
+        /// The schema in the file.
         found: u32,
-        /// What this program knows.
+        /// The schema that this program knows.
         known: u32,
     },
 }
@@ -56,7 +56,7 @@ pub fn text(path: &Path) -> Result<String, SettingsFileError> {
     text_file::read(path).map_err(|source| SettingsFileError::Read { path: path.to_owned(), source })
 }
 
-/// What a text says that came from `path`.
+/// Parses a text that came from `path`.
 ///
 /// # Errors
 /// [`SettingsFileError::Syntax`] or [`SettingsFileError::Schema`].

@@ -1,4 +1,4 @@
-//! What a person asks for: by flags, by `bundle.yaml`, or by both, where flags win.
+//! What a person asks for: by flags, by `bundle.yaml`, or by both; flags win.
 
 mod example;
 mod image;
@@ -28,19 +28,19 @@ pub use image::{ImageRequest, ImageRequestError, familiar_reference};
 /// The schema of `bundle.yaml` this program reads.
 pub const SCHEMA: u32 = 1;
 
-/// The levels that zstd has for `--level`.
+/// The levels of zstd that `--level` accepts.
 pub const LEVELS: RangeInclusive<i64> = 1..=22;
 
 /// What goes into a bundle.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BundleSpec {
-    /// The Kubernetes release, or the minor whose newest one is taken.
+    /// The Kubernetes release, or the minor version whose newest release is taken.
     pub kubernetes: VersionRequest,
     /// Platforms of the hosts.
     pub platforms: BTreeSet<Platform>,
     /// The pod network.
     pub cni: Cni,
-    /// What spreads requests of workers over several control planes.
+    /// What distributes requests of workers over several control planes.
     pub load_balancer: LoadBalancer,
     /// Other add-ons, by name.
     pub addons: Vec<String>,
@@ -56,14 +56,14 @@ pub struct BundleSpec {
     pub files: Vec<SiteFile>,
     /// Packages of the hosts' distributions.
     pub os_packages: Vec<OsPackages>,
-    /// Images that manifests and charts name and the bundle need not have, as they name them.
+    /// Images that manifests and charts name and that may be missing in the bundle, in the form of the manifests.
     pub left_out: Vec<String>,
-    /// What to do about content that nobody pinned.
+    /// What to do about content without a pin.
     pub unpinned: Unpinned,
 }
 
 impl BundleSpec {
-    /// A release for `platforms` with nothing beside it. Content that nothing pins is taken as it comes.
+    /// A release for `platforms` with nothing else. Content without a pin is taken as it comes.
     #[must_use]
     pub fn bare(kubernetes: VersionRequest, platforms: BTreeSet<Platform>) -> Self {
         Self {
@@ -99,13 +99,13 @@ impl From<String> for Cni {
     }
 }
 
-/// What spreads requests of workers over several control planes.
+/// What distributes requests of workers over several control planes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum LoadBalancer {
-    /// What the catalog has for it, if anything.
+    /// The catalog's own choice, if it has one.
     #[default]
     OfCatalog,
-    /// Nothing: the bundle is for one control plane, or for `external` and `vip`.
+    /// None: the bundle is for one control plane, or for `external` and `vip`.
     None,
     /// This add-on of the catalog.
     Addon(String),
@@ -122,7 +122,7 @@ impl From<String> for LoadBalancer {
 pub enum Unpinned {
     /// Refuse it.
     Refuse,
-    /// Take it as it comes the first time, and pin that in the lock.
+    /// Take it as it comes the first time, and pin it in the lock.
     TrustOnFirstUse,
 }
 
@@ -200,7 +200,7 @@ pub struct SpecFile {
     pub folder: PathBuf,
 }
 
-/// A level in [`LEVELS`]. By a visitor, because serde then says line and column of a wrong one.
+/// A level in [`LEVELS`]. It is a visitor, because serde then reports line and column of a wrong one.
 fn level<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i32>, D::Error> {
     struct Level;
     impl Visitor<'_> for Level {
@@ -230,28 +230,28 @@ fn level<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i32>, D::E
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SpecError {
-    /// It cannot be read, or is not of its shape.
+    /// It cannot be read, or does not have the right shape.
     #[error(transparent)]
     File(#[from] SettingsFileError),
-    /// Manifests of the site.
+    /// Manifests of the site cannot be used.
     #[error(transparent)]
     Site(#[from] SiteError),
-    /// Charts of the site.
+    /// Charts of the site cannot be used.
     #[error(transparent)]
     Chart(#[from] ChartSettingsError),
-    /// Packages of distributions.
+    /// Settings for packages of distributions cannot be used.
     #[error(transparent)]
     OsPackages(#[from] OsPackageSettingsError),
-    /// Images from files.
+    /// Images from files cannot be used.
     #[error(transparent)]
     Image(#[from] ImageFileError),
     /// Neither flag nor file names a release.
     #[error("no Kubernetes version was given")]
     NoVersion,
-    /// An architecture that no platform is made of.
+    /// An architecture that belongs to no platform.
     #[error("`{text}` is not an architecture such as `amd64` or `arm64`")]
     Architecture {
-        /// What was given.
+        /// The given text.
         text: String,
     },
 }
@@ -265,7 +265,7 @@ impl Settings for SpecFile {
 }
 
 impl SpecFile {
-    /// Reads `path`; paths in it become relative to where it lies.
+    /// Reads `path`; paths in it are relative to its folder.
     ///
     /// # Errors
     /// [`SpecError::File`].
@@ -280,7 +280,7 @@ impl SpecFile {
         Ok(file)
     }
 
-    /// What needs what first, by the file.
+    /// The prerequisites in the file.
     fn prerequisites(&self) -> Prerequisites {
         let mut after = Prerequisites::default();
         for (of, Names(names)) in &self.after {
@@ -321,7 +321,7 @@ pub struct SpecFlags {
 }
 
 impl SpecFlags {
-    /// Joins flags and file: one-valued settings from the flags where given, lists from both.
+    /// Joins flags and file: settings with one value from the flags if given, lists from both.
     ///
     /// # Errors
     /// [`SpecError::NoVersion`], [`SpecError::Architecture`], [`SpecError::Site`], [`SpecError::Chart`], [`SpecError::OsPackages`] or

@@ -1,4 +1,4 @@
-//! The servers that a build asks, by the name that mirrors know and by the address that is really asked.
+//! The servers that a build asks: by the name that mirrors are given for, and by the address that is really asked.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -17,12 +17,12 @@ use crate::resolve::{Pin, Selection, images_of};
 pub struct Server {
     /// The upstream name, as `--mirror` takes it.
     pub name: String,
-    /// Where it is asked: `https://HOST[:PORT]`, the mirror's where there is one.
+    /// The address to ask, `https://HOST[:PORT]`: the mirror's if there is one.
     pub origin: String,
 }
 
 impl fmt::Display for Server {
-    /// The host that is asked, and whose mirror it is.
+    /// The host to ask, and if it is a mirror, of which host.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let host = self.origin.split_once("://").map_or(self.origin.as_str(), |(_, host)| host);
         if host == registry_host(&self.name) {
@@ -33,19 +33,19 @@ impl fmt::Display for Server {
     }
 }
 
-/// Content by where it comes from upstream.
+/// The upstream places of content.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Upstream {
     /// `SCHEME://HOST` of files and checksums.
     web: BTreeSet<String>,
     /// Names of registries.
     registries: BTreeSet<String>,
-    /// Whether charts are still to be rendered, which may name further registries.
+    /// Whether charts still have to be rendered, which may name additional registries.
     has_charts: bool,
 }
 
 impl Upstream {
-    /// What `selection` is fetched from.
+    /// The upstream places of `selection`.
     #[must_use]
     pub fn of_selection(selection: &Selection) -> Self {
         let files = selection.artifacts.iter().flat_map(|file| {
@@ -73,7 +73,7 @@ impl Upstream {
         }
     }
 
-    /// What the content of `lock` is fetched from.
+    /// The upstream places of the content in `lock`.
     #[must_use]
     pub fn of_lock(lock: &Lock) -> Self {
         let files = lock.artifacts.iter().map(|file| file.url.as_str());
@@ -81,13 +81,13 @@ impl Upstream {
         Self::of(files, images.map(|image| &image.reference))
     }
 
-    /// What anything of `catalog` is fetched from.
+    /// The upstream places of everything in `catalog`.
     #[must_use]
     pub fn of_catalog(catalog: &Catalog) -> Self {
         Self::of(catalog.urls(), catalog.images().map(|image| &image.reference))
     }
 
-    /// What the content of a bundle was fetched from.
+    /// The places from which the content of a bundle was fetched.
     #[must_use]
     pub fn of_list(list: &BundleList) -> Self {
         let blob = |kind| {
@@ -114,7 +114,7 @@ impl Upstream {
         }
     }
 
-    /// Whether charts are still to be rendered, so that more servers may be asked than are known.
+    /// Whether charts still have to be rendered, so that more servers may be asked than are known.
     #[must_use]
     pub fn has_charts(&self) -> bool {
         self.has_charts
@@ -127,7 +127,7 @@ impl Upstream {
         web.chain(self.registries.iter().map(String::as_str)).collect()
     }
 
-    /// The servers that are asked by way of `mirrors`.
+    /// The servers to ask when `mirrors` are used.
     #[must_use]
     pub fn servers(&self, mirrors: &Mirrors) -> BTreeSet<Server> {
         let web = self.web.iter().filter_map(|upstream| {

@@ -1,4 +1,4 @@
-//! A Kubernetes version as people ask for it: a release, or a minor, which stands for its newest release.
+//! A Kubernetes version as people ask for it: a release, or a minor version, which stands for its newest release.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,7 +8,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer};
 
-/// `1.25.2`, or `1.25` for the newest release of that minor in the catalog.
+/// `1.25.2`, or `1.25` for the newest release of that minor version in the catalog.
 ///
 /// ```
 /// use kbundle::version_request::VersionRequest;
@@ -21,12 +21,12 @@ use serde::{Deserialize, Deserializer};
 pub enum VersionRequest {
     /// Exactly this release.
     Release(KubeVersion),
-    /// The newest release of this minor: major and minor.
+    /// The newest release of this minor version: the two numbers of the minor version.
     NewestOf(u16, u16),
 }
 
 impl VersionRequest {
-    /// Whether `version` is what was asked for.
+    /// Whether `version` is a requested one.
     #[must_use]
     pub fn is_met_by(self, version: KubeVersion) -> bool {
         match self {
@@ -65,7 +65,7 @@ impl FromStr for VersionRequest {
         if let Ok(release) = text.parse() {
             return Ok(Self::Release(release));
         }
-        // A minor is what a release is without its patch.
+        // A minor version is a release without its patch number.
         let first: Result<KubeVersion, _> = format!("{text}.0").parse();
         let (major, minor) = first.map_err(|_| VersionRequestError { text: text.to_owned() })?.minor();
         Ok(Self::NewestOf(major, minor))

@@ -1,4 +1,4 @@
-//! The parts of reading and writing, each beside the floor that it cannot go under: `cargo bench -p kbundle-format`.
+//! The parts of reading and writing, each compared with its lower bound: `cargo bench -p kbundle-format`.
 //!
 //! The content is this program's own machine code, repeated with changes, which compresses about as Kubernetes' binaries do.
 
@@ -30,7 +30,7 @@ fn decode_all(bytes: &[u8]) -> usize {
     total
 }
 
-/// Entries have the same size, so that no lane is left alone.
+/// Entries have the same size, so that every lane has work.
 fn hash_in_pairs(contents: &[Vec<u8>]) -> Vec<Digest> {
     let (pairs, _) = contents.as_chunks::<2>();
     let pair = |[one, other]: &[Vec<u8>; 2]| {

@@ -25,7 +25,7 @@ fn main() {
     }
 }
 
-/// Calls `task` with every number below `count`, on all cores; each thread has a tool that it made for itself.
+/// Calls `task` with every number below `count`, on all cores; each thread has its own tool.
 fn on_all_cores<Tool>(count: usize, tool: impl Fn() -> Tool + Sync, task: impl Fn(&mut Tool, usize) + Sync) {
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {

@@ -1,4 +1,4 @@
-//! Has the crate compiled again when a page comes or goes; `include_dir` alone sees only changes of those that it knows.
+//! Compiles the crate again when a page is added or removed; `include_dir` alone notices only changes of files that it knows.
 
 #![allow(clippy::print_stdout, reason = "it is how a build script speaks to cargo")]
 

@@ -1,4 +1,4 @@
-//! Files that are whole or not there: written aside in the same directory, synced, renamed.
+//! Files that are complete or do not exist: written under a temporary name in the same directory, synced, renamed.
 
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -7,13 +7,12 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use tempfile::{NamedTempFile, PersistError, TempDir};
 
-/// How the names of files begin that are not whole yet. A program that was killed leaves them; the next one that writes the same
-/// file takes them away.
+/// The prefix of the names of incomplete files. A program that was killed leaves them; the next one that writes the same file removes them.
 pub const INCOMPLETE_PREFIX: &str = ".incomplete-";
-/// How much of a file's own name goes into that of the incomplete one: with what is added it stays below 255 bytes.
+/// The most bytes of a file's own name in the temporary name, which stays below 255 bytes with its additions.
 const NAME_BYTES: usize = 200;
 
-/// A file that takes its name only when [`AtomicFile::commit`] is called; dropped before, it leaves nothing.
+/// A file that gets its name only when [`AtomicFile::commit`] is called; if it is dropped before, nothing is left.
 pub struct AtomicFile {
     path: PathBuf,
     writer: BufWriter<NamedTempFile>,
@@ -26,12 +25,12 @@ impl AtomicFile {
         Ok(Self { path: path.to_owned(), writer: BufWriter::with_capacity(1 << 18, file) })
     }
 
-    /// Puts the file in place, replacing what was there, and makes that last through a power cut.
+    /// Puts the file in place, replaces an existing one, and syncs, so that it survives a power cut.
     pub fn commit(self) -> io::Result<()> {
         self.persist(NamedTempFile::persist)
     }
 
-    /// The same, but replaces nothing: where there is a file of that name already, it stays, and that is an error.
+    /// The same, but replaces nothing: if a file of that name exists, it stays, and that is an error.
     pub fn commit_new(self) -> io::Result<()> {
         self.persist(|file, path| match file.persist_noclobber(&path) {
             // Some network file systems can neither rename with that condition nor link.
@@ -65,7 +64,7 @@ impl Write for AtomicFile {
     }
 }
 
-/// Whether the error says why the name cannot be given, and not that the file system knows no such way to give it.
+/// Whether the error says why the name is not possible, and not that the file system lacks the operation.
 fn is_conclusive(error: &io::Error) -> bool {
     !matches!(error.kind(), io::ErrorKind::Unsupported | io::ErrorKind::InvalidInput | io::ErrorKind::PermissionDenied)
 }
@@ -77,9 +76,9 @@ pub fn write_atomically(path: &Path, content: &[u8], mode: u32) -> io::Result<()
     file.commit()
 }
 
-/// A file beside `path` that has no final name yet. What killed programs left of the same file is taken away first.
+/// A file beside `path` that has no final name yet. Files that killed programs left of the same file are removed first.
 ///
-/// A file that somebody writes is locked; one that can be locked is nobody's any more.
+/// A file that is being written is locked; one that can be locked is abandoned.
 pub(crate) fn incomplete(path: &Path, mode: u32) -> io::Result<NamedTempFile> {
     let beside =
         |error: io::Error| io::Error::new(error.kind(), format!("cannot write beside {}: {error}", path.display()));
@@ -92,29 +91,29 @@ pub(crate) fn incomplete(path: &Path, mode: u32) -> io::Result<NamedTempFile> {
             .tempfile_in(parent(path))
             .map_err(beside)?;
         match file.as_file().lock() {
-            // Some network file systems have no locks; what is left there stays.
+            // Some network file systems have no locks; abandoned files stay there.
             Err(error) if error.kind() != io::ErrorKind::Unsupported => return Err(beside(error)),
             _ => {}
         }
-        // Between creation and lock another program may have taken it for a stale one.
+        // Between creation and lock, another program may have taken the file for an abandoned one.
         if file.as_file().metadata()?.nlink() > 0 {
-            // The mode given at creation is cut by the umask; say it again.
+            // The umask restricts the mode at creation, so it is set again.
             file.as_file().set_permissions(std::fs::Permissions::from_mode(mode))?;
             return Ok(file);
         }
     }
 }
 
-/// A folder beside the one that `path` is to become; dropped before it is renamed, it leaves nothing.
+/// A folder beside its future place `path`; if it is dropped before it is renamed, nothing is left.
 ///
-/// What killed programs left of the same folder is taken away first. The lock ends with the value.
+/// Folders that killed programs left of the same folder are removed first. The lock ends with this value.
 pub struct IncompleteFolder {
     folder: TempDir,
     _lock: fs::File,
 }
 
 impl IncompleteFolder {
-    /// Makes an empty folder that all may read.
+    /// Creates an empty folder that all users can read.
     pub fn create(path: &Path) -> io::Result<Self> {
         let prefix = incomplete_prefix(path);
         remove_stale(parent(path), &prefix)?;
@@ -126,20 +125,20 @@ impl IncompleteFolder {
                 Err(error) if error.kind() != io::ErrorKind::Unsupported => return Err(error),
                 _ => {}
             }
-            // Between creation and lock another program may have taken it for a stale one.
+            // Between creation and lock, another program may have taken the folder for an abandoned one.
             if folder.path().exists() {
                 return Ok(Self { folder, _lock: lock });
             }
         }
     }
 
-    /// Where it lies for now.
+    /// Its temporary path.
     #[must_use]
     pub fn path(&self) -> &Path {
         self.folder.path()
     }
 
-    /// Leaves the folder to whoever renamed it.
+    /// Leaves the folder to the caller, who has renamed it.
     pub fn keep(self) {
         let _ = self.folder.keep();
     }
@@ -159,7 +158,7 @@ fn remove_stale(folder: &Path, prefix: &str) -> io::Result<()> {
         if !left_by_kbundle || !(kind.is_file() || kind.is_dir()) {
             continue;
         }
-        // Gone meanwhile, or of another user: it stays.
+        // It is gone by now, or belongs to another user: it stays.
         let Ok(file) = fs::File::open(item.path()) else { continue };
         if file.file().try_lock().is_ok() {
             let path = item.path();
@@ -176,7 +175,7 @@ fn is_random(name: &str, prefix: &str) -> bool {
     drawn.is_some_and(|rest| rest.len() == DRAWN && rest.bytes().all(|letter| letter.is_ascii_alphanumeric()))
 }
 
-/// The folder that `path` lies in.
+/// The folder that contains `path`.
 #[must_use]
 pub fn parent(path: &Path) -> &Path {
     match path.parent() {

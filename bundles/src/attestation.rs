@@ -1,8 +1,8 @@
-//! Attestations: statements about a bundle that bear a signature of their own.
+//! Attestations: statements about a bundle with their own signatures.
 //!
 //! A statement is in-toto's ([Statement v1]); its predicate is SLSA's provenance ([Provenance v1]) or the record of an audit
 //! ([`crate::audit_record`]); it travels in a DSSE envelope ([DSSE]), whose signature is over the pre-authentication encoding of its
-//! payload. The subject is `bundle.json`, so that a statement belongs to one list whatever a file carries of it.
+//! payload. The subject is `bundle.json`, so a statement belongs to one list, however much of that a file carries.
 //!
 //! [Statement v1]: https://github.com/in-toto/attestation/blob/main/spec/v1/statement.md
 //! [Provenance v1]: https://slsa.dev/spec/v1.0/provenance
@@ -22,11 +22,11 @@ pub const PROVENANCE_PATH: &str = "attestations/provenance.dsse.json";
 const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
 const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
 
-/// Why an attestation is not believed.
+/// Why an attestation is not trusted.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AttestationError {
-    /// Not an envelope with a statement in it.
+    /// It is not an envelope around a statement.
     #[error("{path} is not a DSSE envelope around an in-toto statement")]
     Shape {
         /// Its path in the bundle, or its file.
@@ -38,7 +38,7 @@ pub enum AttestationError {
         /// Its path in the bundle, or its file.
         path: String,
     },
-    /// It names one of the keys as its signer, and that key did not sign what it says.
+    /// It names one of the keys as its signer, but the key's signature does not match its content.
     #[error("{path} is not what {key} signed: it was changed afterwards")]
     Altered {
         /// Its path in the bundle, or its file.
@@ -46,19 +46,19 @@ pub enum AttestationError {
         /// The key.
         key: KeyId,
     },
-    /// It is about something else.
+    /// It is about another bundle.
     #[error("{path} is not about this bundle: its subject is {found}, the list is {expected}")]
     Subject {
         /// Its path in the bundle, or its file.
         path: String,
         /// Digest in the statement.
         found: String,
-        /// Digest of the list.
+        /// The digest of the list.
         expected: Digest,
     },
 }
 
-/// What a statement says of its subject.
+/// The predicate of a statement: what it says about its subject.
 pub trait Predicate: Serialize + DeserializeOwned {
     /// The URI of its type.
     const TYPE: &'static str;
@@ -70,20 +70,20 @@ pub trait Predicate: Serialize + DeserializeOwned {
 pub struct Statement<P> {
     #[serde(rename = "_type")]
     format: String,
-    /// What it is about.
+    /// The subject.
     pub subject: Vec<ResourceDescriptor>,
     predicate_type: String,
-    /// What it says.
+    /// The predicate.
     pub predicate: P,
 }
 
-/// SLSA provenance v1. Without times: they would make two builds of one lock differ.
+/// SLSA provenance v1. It has no times: they would make two builds of one lock differ.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Provenance {
-    /// Inputs.
+    /// The inputs.
     pub build_definition: BuildDefinition,
-    /// Who built.
+    /// The builder.
     pub run_details: RunDetails,
 }
 
@@ -91,19 +91,19 @@ impl Predicate for Provenance {
     const TYPE: &'static str = "https://slsa.dev/provenance/v1";
 }
 
-/// What went into a build.
+/// The inputs of a build.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BuildDefinition {
     /// Names the meaning of the parameters.
     pub build_type: String,
-    /// What the user asked for.
+    /// The parameters that the user gave.
     pub external_parameters: BTreeMap<String, String>,
-    /// What was fetched, with digests.
+    /// The fetched content, with digests.
     pub resolved_dependencies: Vec<ResourceDescriptor>,
 }
 
-/// What did the building.
+/// The builder of a build.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunDetails {
     /// The builder.
@@ -113,7 +113,7 @@ pub struct RunDetails {
 /// A builder and its version.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Builder {
-    /// A URI that names it.
+    /// A URI that identifies it.
     pub id: String,
     /// Versions by component.
     pub version: BTreeMap<String, String>,
@@ -122,10 +122,10 @@ pub struct Builder {
 /// Something with a digest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResourceDescriptor {
-    /// Its name, where it has one.
+    /// Its name, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Where it was fetched.
+    /// The address that it was fetched from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uri: Option<String>,
     /// Hex digests by algorithm.
@@ -149,13 +149,13 @@ fn sha256(digest: &Digest) -> BTreeMap<String, String> {
 }
 
 impl<P: Predicate> Statement<P> {
-    /// States `predicate` of the bundle with these list bytes.
+    /// A statement of `predicate` about the bundle with these list bytes.
     #[must_use]
     pub fn about(list_bytes: &[u8], predicate: P) -> Self {
         Self::about_lists(&[Digest::of(list_bytes)], predicate)
     }
 
-    /// States `predicate` of the bundles with these lists.
+    /// A statement of `predicate` about the bundles with these lists.
     #[must_use]
     pub fn about_lists(lists: &[Digest], predicate: P) -> Self {
         Self {
@@ -172,7 +172,7 @@ impl<P: Predicate> Statement<P> {
         envelope::sign(PAYLOAD_TYPE, self, keys)
     }
 
-    /// Reads a statement about the list from an envelope that messages call `path`, and names the keys of `trusted` that signed it.
+    /// Reads a statement about the list from an envelope, which messages call `path`. Also returns the keys of `trusted` that signed it.
     pub fn verify(
         path: &str,
         envelope: &[u8],
@@ -190,7 +190,7 @@ impl<P: Predicate> Statement<P> {
         }
     }
 
-    /// The same of a statement about any list.
+    /// The same for a statement about any list.
     pub fn verify_signed(
         path: &str,
         envelope: &[u8],

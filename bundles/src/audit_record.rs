@@ -1,8 +1,8 @@
-//! The record of an audit: what a policy said of a bundle, as a signed statement about the bundle's list.
+//! The record of an audit: the verdicts of a policy on a bundle, as a signed statement about the bundle's list.
 //!
-//! `kbundle audit` writes it, and whoever demands an audit reads it. Statement and envelope are those of [`crate::attestation`]; the page
-//! about the form is `docs/audit-record.md`. A record says what held at its time. Nobody judges again when it is read: a record that
-//! says "passed" may hold waivers, and whoever relies on it is shown them.
+//! `kbundle audit` writes it, and commands that require an audit read it. Statement and envelope are those of [`crate::attestation`]; the
+//! page about the form is `docs/audit-record.md`. A record states what was true at its time; the bundle is not judged again when the record
+//! is read. A record that says "passed" may have waivers, which are shown to those who rely on it.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::attestation::{AttestationError, Builder, Predicate, Statement};
 use crate::key_notes::Day;
 use crate::{Digest, KeyId, Moment, SigningKey, VerifyingKey};
 
-/// The end of a record's name, behind that of the bundle.
+/// The ending of a record's name, after the bundle's name.
 pub const SUFFIX: &str = "audit.json";
 const AUDITOR: &str = "urn:kbundle:auditor";
 
@@ -177,7 +177,7 @@ pub enum AuditResult {
 }
 
 impl AuditResult {
-    /// What the verdicts say together.
+    /// The result of all verdicts together.
     #[must_use]
     pub fn of(verdicts: &[Verdict]) -> Self {
         let refused = verdicts.iter().any(|verdict| verdict.outcome == Outcome::Refused);
@@ -213,14 +213,14 @@ pub struct AuditRecord {
     pub result: AuditResult,
     /// The policy.
     pub policy: AppliedPolicy,
-    /// Trusted keys whose signatures of the bundle were verified; none where nobody asked.
+    /// Trusted keys whose signatures of the bundle were verified; empty if no signatures were required.
     pub signers: Vec<KeyId>,
     /// Where the list of packages comes from.
     pub packages_from: BomSource,
-    /// Where a file of advisories was given.
+    /// The advisories, if a file of them was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub advisories: Option<AuditedAdvisories>,
-    /// The worst first.
+    /// The verdicts, the worst first.
     pub verdicts: Vec<Verdict>,
 }
 
@@ -228,11 +228,11 @@ impl Predicate for AuditRecord {
     const TYPE: &'static str = "urn:kbundle:audit:v1";
 }
 
-/// Why a record does not stand for a bundle.
+/// Why a record is not valid for a bundle.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AuditRecordError {
-    /// It is not believed.
+    /// It is not trusted.
     #[error(transparent)]
     Attestation(#[from] AttestationError),
     /// It says that the policy refuses the bundle.
@@ -242,7 +242,7 @@ pub enum AuditRecordError {
         path: String,
         /// The policy.
         policy: String,
-        /// The first verdict that refuses, in words.
+        /// The first verdict that refuses, for people.
         first: String,
     },
 }
@@ -274,7 +274,7 @@ impl AuditRecord {
     ) -> Result<Self, AuditRecordError> {
         let (statement, _) = Statement::<Self>::verify(path, file, list_bytes, std::slice::from_ref(key))?;
         let record = statement.predicate;
-        // kbundle never writes "passed" beside a verdict that refuses.
+        // kbundle never writes "passed" together with a verdict that refuses.
         if record.result == AuditResult::Passed && AuditResult::of(&record.verdicts) == AuditResult::Passed {
             return Ok(record);
         }

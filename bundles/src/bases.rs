@@ -1,23 +1,23 @@
-//! What a differential bundle says about the bundles that it is to be completed from.
+//! The note in a differential bundle about the bundles that complete it.
 //!
-//! The note lies with the attestations and bears no signature: it helps people to find the right file and decides nothing, since all
-//! that is taken from a base is compared with the signed list. The full bundle does not have it.
+//! The note is among the attestations and has no signature: it helps people to find the right file and decides nothing, since all content
+//! from a base is compared with the signed list. The full bundle does not have it.
 
 use serde::{Deserialize, Serialize};
 
 use crate::head::Attestation;
 use crate::{BundleHead, Digest, KubeVersion};
 
-/// Where the note lies.
+/// The path of the note.
 pub const BASES_PATH: &str = "attestations/bases.json";
 /// Most characters of a name that is shown.
 const MAX_NAME_CHARS: usize = 200;
 
-/// A bundle that a differential bundle is to be completed from.
+/// A bundle that completes a differential bundle.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Base {
-    /// What its file was called.
+    /// The name of its file.
     pub name: String,
     /// The release that it sets up.
     pub kubernetes_version: KubeVersion,
@@ -31,7 +31,7 @@ pub struct Base {
 pub struct Bases(pub Vec<Base>);
 
 impl Bases {
-    /// The note as a bundle carries it; `None` where there is no base to name.
+    /// The note in a bundle's form; `None` if there is no base to name.
     #[must_use]
     pub fn to_attestation(&self) -> Option<Attestation> {
         let content = serde_json::to_vec(self).expect("texts can be written as JSON");
@@ -39,7 +39,7 @@ impl Bases {
         (!self.0.is_empty()).then_some(Attestation { path, content })
     }
 
-    /// What the bundle with `head` says; `None` where it says nothing that can be read.
+    /// The note in the bundle with `head`; `None` if there is none that can be read.
     #[must_use]
     pub fn of(head: &BundleHead) -> Option<Self> {
         let note = head.attestations.iter().find(|one| one.path.as_str() == BASES_PATH)?;
@@ -53,7 +53,7 @@ pub fn without_bases(attestations: &[Attestation]) -> Vec<Attestation> {
     attestations.iter().filter(|one| one.path.as_str() != BASES_PATH).cloned().collect()
 }
 
-/// As an advice names them: `old.tar.zst (Kubernetes 1.25.2, list sha256:…)`.
+/// For hints: `old.tar.zst (Kubernetes 1.25.2, list sha256:…)`.
 impl std::fmt::Display for Bases {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         for (base, number) in self.0.iter().zip(0..) {

@@ -28,7 +28,7 @@ impl Component {
 pub enum ComponentName {
     /// The container runtime.
     Containerd,
-    /// What containerd starts containers with.
+    /// The program with which containerd starts containers.
     Runc,
     /// The standard CNI plugins.
     CniPlugins,

@@ -1,7 +1,7 @@
-//! Bundles made from other bundles: with another signature, with just what a role needs, or completed from a base.
+//! Bundles made from other bundles: with another signature, with only the content for a role, or completed from a base.
 //!
-//! The list stays as it was signed. Frames are taken over as they are where they are what a full build would have written, so
-//! that most of the work is copying, and completing a differential bundle gives the full one bit for bit.
+//! The list stays as it was signed. Frames are copied unchanged if a full build would have written the same. So most of the work is
+//! copying, and a completed differential bundle equals the full one bit for bit.
 
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
@@ -17,10 +17,10 @@ use crate::{BundleHead, BundleWriter, Digest, EntryPath, IndexedBundle, Signatur
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ComposeError {
-    /// A bundle that content is taken from.
+    /// An error of a source bundle.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// The bundle that is made.
+    /// An error of the new bundle.
     #[error(transparent)]
     Write(#[from] WriteError),
     /// An entry that none of the bundles carries.
@@ -54,10 +54,10 @@ impl<'a> From<&'a BundleHead> for NewHead<'a> {
     }
 }
 
-/// Writes a bundle with `head` and those entries of its list that `wanted` picks, taking their content from `sources`.
+/// Writes a bundle with `head` and the entries of its list that `wanted` picks; their content comes from `sources`.
 ///
-/// Signatures are written in the order of their names. Content is looked for by digest, in the order of the sources.
-/// What is copied as frames is not decoded: whoever reads the result checks it.
+/// Signatures are written in the order of their names. Content is searched by digest, in the order of the sources. Copied frames are not
+/// decoded: readers of the result check them.
 pub fn compose<W: Write + Send + 'static>(
     head: NewHead<'_>,
     wanted: impl Fn(&Entry) -> bool,
@@ -87,7 +87,7 @@ pub fn compose<W: Write + Send + 'static>(
     Ok(writer.finish()?)
 }
 
-/// Where each digest is carried.
+/// The bundle and entry that carry each digest.
 struct Carried<'a>(HashMap<Digest, (&'a IndexedBundle, &'a Entry)>);
 
 impl<'a> Carried<'a> {

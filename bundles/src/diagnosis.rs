@@ -1,7 +1,8 @@
-//! What is wrong with a bundle, where, and whether that is damage or a change: from an error, and from another look at the file.
+//! What is wrong with a bundle, where, and whether it was damaged or changed: from an error, and from another look at the file.
 //!
-//! A flipped bit breaks a checksum: of a tar header, of a zstd frame, of a volume. Somebody who changes a bundle on purpose leaves the
-//! checksums right, and only the signed list differs. Frames of entries have no checksum, so a wrong digest alone does not tell which it was.
+//! A flipped bit breaks a checksum: of a tar header, of a zstd frame, of a volume. If somebody changes a bundle on purpose, the checksums
+//! are right, and only the signed list differs. Frames of entries have no checksum, so a wrong digest alone does not show which of the two
+//! happened.
 
 use std::fmt;
 use std::io;
@@ -18,7 +19,8 @@ use crate::seek_table::SeekTableError;
 use crate::tar_layer::{TarError, TarHeader};
 use crate::{BundleSource, BundleStream, EntryPath, IndexedBundle, SignatureCheck};
 
-/// Fewest zeros in a row that count as a lost sector. What zstd stores has no such run: it would save more than it keeps.
+/// Fewest zeros in a row that count as a lost sector. Data that zstd stores uncompressed has no such run: compression would have saved
+/// space.
 const LOST_BYTES: usize = 4096;
 
 /// What the facts say.
@@ -44,17 +46,17 @@ pub enum Verdict {
 /// A place in a bundle.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DamagePlace {
-    /// The byte of the bundle, from 0: where what cannot be read begins.
+    /// The offset in the bundle, from 0, at which the unreadable part begins.
     pub offset: u64,
-    /// The byte behind the last one that may be meant; `None` where nothing bounds it.
+    /// The offset after the last byte that may be affected; `None` if there is no bound.
     pub end: Option<u64>,
-    /// The volume that holds it, and the byte of that file; `None` for a bundle in one file.
+    /// The volume that contains it, and the offset in that file; `None` for a bundle in one file.
     pub volume: Option<(PathBuf, u64)>,
-    /// The bundle that is meant where it is a base; `None` for the bundle itself.
+    /// The base that is affected; `None` for the bundle itself.
     pub base: Option<PathBuf>,
 }
 
-/// What is wrong with a bundle, where, and what that means.
+/// What is wrong with a bundle, where, and what it means.
 ///
 /// ```no_run
 /// use kbundle_format::{BundleSource, Diagnosis, IndexedBundle, SignatureCheck};
@@ -68,18 +70,18 @@ pub struct DamagePlace {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnosis {
-    /// What the facts say.
+    /// The verdict from the facts.
     pub verdict: Verdict,
-    /// Where it was met, where that is known.
+    /// The place, if it is known.
     pub place: Option<DamagePlace>,
-    /// The entry there, or the one before it.
+    /// The entry at that place, or the one before it.
     pub near: Option<EntryPath>,
-    /// Bytes of the bundle at that place that are all zero.
+    /// The range of zero bytes at that place.
     pub zeros: Option<Range<u64>>,
 }
 
 impl Diagnosis {
-    /// Of a bundle that was read in one pass, which cannot be looked at again.
+    /// The diagnosis for a bundle that was read in one pass and cannot be read again.
     #[must_use]
     pub fn of_stream(error: &ReadError) -> Self {
         let place = error.offset().map(|offset| DamagePlace { offset, end: None, volume: None, base: None });
@@ -104,13 +106,13 @@ impl Diagnosis {
         }
         let offset = error.offset().unwrap_or(walk.end);
         diagnosis.near = diagnosis.near.or(walk.last).or_else(|| LIST_PATH.parse().ok());
-        // Of a frame that is not whole, the length is not known.
+        // The length of an incomplete frame is unknown.
         let end = if walk.end > offset { walk.end } else { source.size_bytes().max(offset) };
         diagnosis.complete(source, offset, offset..end);
         diagnosis
     }
 
-    /// Of an entry of an open bundle. Reads the entry again, and the volumes that hold it.
+    /// The diagnosis for an entry of an open bundle. Reads the entry again, and the volumes that contain it.
     #[must_use]
     pub fn of_entry(error: &ReadError, bundle: &IndexedBundle, path: &EntryPath) -> Self {
         let mut diagnosis = Self { near: Some(path.clone()), ..Self::of_stream(error) };
@@ -126,15 +128,15 @@ impl Diagnosis {
         diagnosis
     }
 
-    /// Whether it is the bytes of the file that are wrong.
+    /// Whether the bytes of the file are wrong.
     #[must_use]
     pub fn is_about_content(&self) -> bool {
         matches!(self.verdict, Verdict::Damaged | Verdict::DamagedOrChanged | Verdict::Changed)
     }
 
-    /// Adds the place, and what the bytes in `range` and their volumes tell.
+    /// Adds the place, and what the bytes in `range` and their volumes show.
     fn complete(&mut self, source: &BundleSource, offset: u64, range: Range<u64>) {
-        // What cannot be read again is damage enough.
+        // If it cannot be read again, that is damage enough.
         self.zeros = zeros(source, range.clone()).unwrap_or_default();
         let mut place = offset..range.end;
         if let Some(zeros) = &self.zeros {
@@ -147,7 +149,7 @@ impl Diagnosis {
                     place = damaged;
                     Verdict::Damaged
                 }
-                // The volumes are as they were cut, so what is wrong with the bundle was wrong before.
+                // The volumes are intact, so the bundle was wrong before it was split.
                 None if source.volume_at(offset).is_some() => Verdict::Changed,
                 None => Verdict::DamagedOrChanged,
             };
@@ -156,7 +158,7 @@ impl Diagnosis {
         self.place = Some(DamagePlace { offset: place.start, end: Some(place.end), volume, base: None });
     }
 
-    /// What to do, for whoever holds the file; `None` where the error itself has to say.
+    /// What the owner of the file should do; `None` if the error itself has to say it.
     #[must_use]
     pub fn advice(&self) -> Option<&'static str> {
         let in_volume = self.place.as_ref().is_some_and(|place| place.volume.is_some());
@@ -206,25 +208,25 @@ impl fmt::Display for Diagnosis {
     }
 }
 
-/// An error with its diagnosis, which is what it says.
+/// An error with its diagnosis, which is its text.
 #[derive(Debug, thiserror::Error)]
 #[error("{diagnosis}")]
 pub struct Diagnosed {
     /// What is wrong, and where.
     pub diagnosis: Diagnosis,
-    /// How it was met.
+    /// The original error.
     pub source: ReadError,
 }
 
 impl Diagnosed {
-    /// Puts `diagnosis` in front of `error`, unless the error alone says all: the error comes back then.
+    /// Puts `diagnosis` in front of `error`, unless the error alone says everything: then `error` is returned.
     pub fn new(diagnosis: Diagnosis, error: ReadError) -> Result<Self, ReadError> {
         let source = error.into_plain();
         if diagnosis.is_about_content() { Ok(Self { diagnosis, source }) } else { Err(source) }
     }
 }
 
-/// Where the head is broken although `error` is about the seek table: one pass needs no seek table, so it knows the place.
+/// The place of a broken head if `error` is about the seek table: one pass needs no seek table, so it finds the place.
 fn broken_head(error: &ReadError, source: &BundleSource) -> Option<ReadError> {
     let about_table = |error: &ReadError| matches!(error.plain(), ReadError::SeekTable(_));
     if !about_table(error) {
@@ -246,7 +248,7 @@ fn named(error: &ReadError) -> Option<EntryPath> {
     }
 }
 
-/// What an error by itself says.
+/// The verdict from an error alone.
 fn verdict(error: &ReadError) -> Verdict {
     match error {
         ReadError::NotABundle { .. } => Verdict::NotABundle,
@@ -264,18 +266,18 @@ fn verdict(error: &ReadError) -> Verdict {
     }
 }
 
-/// The frames of a file from its beginning on, without the seek table, which may be what is wrong.
+/// A walk through the frames of a file from its beginning, without the seek table, which may be the broken part.
 struct Walk {
-    /// Where the last frame ended that was whole.
+    /// The end of the last complete frame.
     end: u64,
     /// The path in the last tar header.
     last: Option<EntryPath>,
-    /// Whether the frames end before the seek table, or the file does within one.
+    /// Whether the frames end before the seek table, or the file ends inside of a frame.
     broken: bool,
 }
 
 impl Walk {
-    /// Reads frame by frame, as far as `reach` or the first that is none.
+    /// Reads frame by frame, up to `reach` or to the first broken frame.
     fn through(source: &BundleSource, reach: Reach) -> Self {
         let mut walk = Self { end: 0, last: None, broken: false };
         let mut input = io::BufReader::with_capacity(1 << 20, source.reader());
@@ -301,7 +303,7 @@ impl Walk {
     }
 }
 
-/// How far to look.
+/// How far to read.
 #[derive(Clone, Copy)]
 enum Reach {
     /// Through all of the file.
@@ -313,7 +315,7 @@ enum Reach {
 }
 
 impl Reach {
-    /// How far what `error` is about goes.
+    /// How far to read for `error`.
     fn of(error: &ReadError) -> Self {
         match (error.plain(), error.offset()) {
             (ReadError::Digest { offset, .. }, _) => Self::Entry(*offset),

@@ -1,4 +1,4 @@
-//! SHA-256 digests in the form the OCI image-spec writes them.
+//! SHA-256 digests in the form of the OCI image-spec.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -44,7 +44,7 @@ impl Digest {
         &self.0
     }
 
-    /// From its 32 bytes.
+    /// A digest from its 32 bytes.
     #[must_use]
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
@@ -126,7 +126,7 @@ pub struct Hasher<W> {
 }
 
 impl<W: Write> Hasher<W> {
-    /// Starts with no bytes seen.
+    /// A hasher that has seen no bytes.
     pub fn new(inner: W) -> Self {
         Self { inner, state: sha2::Sha256::new(), size_bytes: 0 }
     }

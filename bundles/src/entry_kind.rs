@@ -1,4 +1,4 @@
-//! What entries of a bundle are for.
+//! The kinds of entries in a bundle.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -36,7 +36,7 @@ pub enum EntryKind {
 }
 
 impl EntryKind {
-    /// Whether it stands for a file that somebody published or the site has: no part of an image, and nothing that the build makes.
+    /// Whether it is a file that somebody published or that the site has: not a part of an image, and not made by the build.
     #[must_use]
     pub fn is_artifact(self) -> bool {
         !self.is_of_images() && self != Self::Sbom

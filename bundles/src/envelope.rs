@@ -1,4 +1,4 @@
-//! DSSE's envelope: JSON with the signatures of whoever vouches for it ([DSSE]).
+//! DSSE's envelope: JSON with its signatures ([DSSE]).
 //!
 //! [DSSE]: https://github.com/secure-systems-lab/dsse/blob/master/protocol.md
 
@@ -24,14 +24,14 @@ struct Signature {
     sig: String,
 }
 
-/// Why an envelope is not believed.
+/// Why an envelope is not trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum EnvelopeError {
-    /// Not an envelope, or not around such a payload.
+    /// It is not an envelope, or not around such a payload.
     Shape,
     /// None of its signatures is by one of the keys.
     Untrusted,
-    /// It names this key as its signer, and the key did not sign what it holds.
+    /// It names this key as its signer, but the key's signature does not match its content.
     Altered { key: KeyId },
 }
 
@@ -49,7 +49,7 @@ pub(crate) fn sign(payload_type: &str, payload: &impl Serialize, keys: &[&Signin
     })
 }
 
-/// The payload of an envelope of `payload_type`, and the keys of `trusted` that signed it: one at least.
+/// The payload of an envelope of `payload_type`, and the keys of `trusted` that signed it: at least one.
 pub(crate) fn open<P: DeserializeOwned>(
     payload_type: &str,
     envelope: &[u8],
@@ -64,7 +64,7 @@ pub(crate) fn open<P: DeserializeOwned>(
             None => EnvelopeError::Untrusted,
         });
     }
-    // The type is covered by the signature, and is compared after it.
+    // The signature covers the type, so the type is compared after the signature.
     let payload = serde_json::from_slice(&payload).map_err(|_| EnvelopeError::Shape)?;
     if envelope.payload_type == payload_type { Ok((payload, signers)) } else { Err(EnvelopeError::Shape) }
 }
@@ -80,14 +80,14 @@ impl Envelope {
         trusted.iter().filter(signed).map(VerifyingKey::id).collect()
     }
 
-    /// The first of `trusted` that is named as a signer.
+    /// The first key of `trusted` that the envelope names as a signer.
     fn names_one_of(&self, trusted: &[VerifyingKey]) -> Option<KeyId> {
         let named = |id: &KeyId| self.signatures.iter().any(|signature| signature.keyid == id.to_string());
         trusted.iter().map(VerifyingKey::id).find(named)
     }
 }
 
-/// What DSSE signs: type and payload, each with its length.
+/// The bytes that DSSE signs: type and payload, each with its length.
 fn pre_authentication_encoding(payload_type: &str, payload: &[u8]) -> Vec<u8> {
     let head = format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), payload.len());
     [head.as_bytes(), payload].concat()

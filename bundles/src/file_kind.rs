@@ -1,4 +1,4 @@
-//! What a file is that somebody took for a bundle, by its first bytes.
+//! Recognizes a file that somebody took for a bundle, by its first bytes.
 
 use std::fmt;
 
@@ -7,20 +7,20 @@ use crate::list::LIST_PATH;
 use crate::tar_layer::{BLOCK_BYTES, Block, has_checksum};
 use crate::volume::{HEADER_BYTES, Header, Kind};
 
-/// How much of a file's beginning is needed.
+/// The number of bytes that are needed from a file's beginning.
 pub(crate) const FIRST_BYTES: usize = FIRST_BLOCK_BYTES as usize;
-/// The largest window of another program's zstd file that is looked into: `zstd --long`'s.
+/// The largest window of another program's zstd file that is decoded: that of `zstd --long`.
 const WINDOW_LOG: u32 = 27;
 
 /// A kind of file that is not a bundle.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FileKind {
-    /// Not a byte.
+    /// The file has no bytes.
     Empty,
-    /// Nothing but zeros, as far as it was looked at.
+    /// Only zeros, as far as was read.
     Zeros,
-    /// One of a bundle's volumes, where the whole bundle is needed.
+    /// One volume of a bundle, but the whole bundle is needed.
     Volume(Header),
     /// A tar archive compressed with zstd by another program.
     TarZst {
@@ -31,7 +31,7 @@ pub enum FileKind {
     Named(&'static str),
 }
 
-/// How files begin, and what they are.
+/// The first bytes of files, with the kind of each.
 const BEGINNINGS: [(&[u8], &str); 18] = [
     (
         b"age-encryption.org/",
@@ -57,9 +57,9 @@ const BEGINNINGS: [(&[u8], &str); 18] = [
 ];
 
 impl FileKind {
-    /// What the file that begins with `first` is; `None` for a bundle, damaged or not, and for what nothing is known of.
+    /// The kind of the file that begins with `first`; `None` for a bundle, damaged or not, and for unknown files.
     ///
-    /// `first` is the whole file where that is shorter than 128 KiB.
+    /// `first` is the whole file if that is shorter than 128 KiB.
     ///
     /// ```
     /// use kbundle_format::file_kind::FileKind;
@@ -97,12 +97,12 @@ impl FileKind {
     }
 }
 
-/// Whether a block is a tar header that somebody wrote so.
+/// Whether a block is an intact tar header.
 fn is_tar(block: &Block) -> bool {
     block[257..].starts_with(b"ustar") && has_checksum(block)
 }
 
-/// A zstd file whose first content is something else than a bundle's list. A damaged list is no other file.
+/// A zstd file whose first content is not a bundle's list. A damaged list does not count as another file.
 fn other_zstd(first: &[u8]) -> Option<FileKind> {
     let block = frame::first_block(first, WINDOW_LOG);
     if let Some(block) = block.filter(is_tar) {
@@ -110,7 +110,7 @@ fn other_zstd(first: &[u8]) -> Option<FileKind> {
         let name = String::from_utf8_lossy(&block[..end]).escape_debug().to_string();
         return (name != LIST_PATH).then_some(FileKind::TarZst { first: name });
     }
-    // A bundle's frames state their size, which what `zstd` compresses from a pipe cannot.
+    // A bundle's frames state their size; frames that `zstd` makes from a pipe cannot.
     let streamed = first.get(4).is_some_and(|descriptor| descriptor & 0x3B == 0);
     (streamed && block.is_some()).then_some(FileKind::Named("a file compressed with zstd that is not an archive"))
 }

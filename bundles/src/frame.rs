@@ -1,7 +1,7 @@
-//! Zstandard frames: each holds at most [`MAX_FRAME_BYTES`], says so in its header, and is decoded by itself.
+//! Zstandard frames: each has at most [`MAX_FRAME_BYTES`] of content, states the size in its header, and is decoded independently.
 //!
-//! Because every frame states its content size and that size is bounded, a decoder knows the room it needs before it decodes:
-//! there is no decompression bomb and no window to set. Source: RFC 8878, section 3.1.
+//! Because every frame states its content size and that size is limited, a decoder knows the memory that it needs before it decodes: no
+//! decompression bomb is possible, and there is no window to set. Source: RFC 8878, section 3.1.
 
 use std::io::{self, Read};
 
@@ -20,7 +20,7 @@ pub(crate) const MAGIC: [u8; 4] = 0xFD2F_B528_u32.to_le_bytes();
 /// Bits of the frame header descriptor.
 const SINGLE_SEGMENT: u8 = 0x20;
 const CHECKSUM: u8 = 0x04;
-/// Skippable frames have a magic number of which the lowest four bits are free.
+/// Skippable frames have magic numbers that differ in the lowest four bits.
 const SKIPPABLE_MAGIC: u32 = 0x184D_2A50;
 /// Largest skippable frame that is read: a seek table for the largest possible bundle is far smaller.
 const MAX_SKIPPABLE_BYTES: usize = 64 << 20;
@@ -37,13 +37,13 @@ pub enum FrameError {
         /// The cause.
         source: io::Error,
     },
-    /// Bytes that begin no frame.
+    /// No frame begins here.
     #[error("no zstd frame begins at offset {offset}")]
     Magic {
         /// Byte offset in the compressed file.
         offset: u64,
     },
-    /// A frame that zstd could read, but no bundle has.
+    /// zstd could read this frame, but no bundle has such a frame.
     #[error("the zstd frame at offset {offset} {reason}")]
     Shape {
         /// Byte offset in the compressed file.
@@ -56,13 +56,13 @@ pub enum FrameError {
     Content {
         /// Byte offset in the compressed file.
         offset: u64,
-        /// zstd's words.
+        /// zstd's error.
         source: io::Error,
     },
 }
 
 impl FrameError {
-    /// Where in the file it was met.
+    /// The offset of the error in the file.
     #[must_use]
     pub fn offset(&self) -> u64 {
         match self {
@@ -74,7 +74,7 @@ impl FrameError {
     }
 }
 
-/// A frame as it lies in the file.
+/// A frame in the file.
 #[derive(Debug, PartialEq, Eq)]
 pub enum RawFrame {
     /// A frame with content.
@@ -85,7 +85,7 @@ pub enum RawFrame {
         offset: u64,
         /// The lowest four bits of the magic number.
         kind: u8,
-        /// What it holds, without its header.
+        /// The content without the header.
         payload: Vec<u8>,
     },
 }
@@ -97,26 +97,26 @@ pub struct CompressedFrame {
     pub offset: u64,
     /// The whole frame.
     pub bytes: Vec<u8>,
-    /// Content size that its header states, at most [`MAX_FRAME_BYTES`].
+    /// The content size in its header, at most [`MAX_FRAME_BYTES`].
     pub content_bytes: usize,
 }
 
-/// How many threads to use here: one per core, within the limit.
+/// How many threads to use on this machine: one for each core, within the limit.
 #[must_use]
 pub fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(MAX_THREADS)
 }
 
-/// What shows that a frame's content was damaged.
+/// How damage of a frame's content is detected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Guard {
-    /// A checksum of zstd's, at the end of the frame.
+    /// By zstd's checksum at the end of the frame.
     Checksum,
-    /// Something better that the reader compares anyway, such as an entry's digest in the list.
+    /// By something better that the reader compares anyway, such as an entry's digest in the list.
     Digest,
 }
 
-/// A compressor that writes frames as [`read_frame`] wants them, without checksums.
+/// A compressor for frames as [`read_frame`] requires them, without checksums.
 pub fn compressor(level: i32) -> io::Result<Compressor<'static>> {
     let mut compressor = Compressor::new(level)?;
     compressor.set_parameter(CParameter::ContentSizeFlag(true))?;
@@ -136,7 +136,7 @@ pub fn decompressor() -> io::Result<Decompressor<'static>> {
     Decompressor::new()
 }
 
-/// Decodes one frame into `memory`, which is made as large as the frame's header states and given back with the content.
+/// Decodes one frame into `memory`, which is resized to the size in the frame's header and returned with the content.
 pub fn decode(
     decompressor: &mut Decompressor<'_>,
     frame: &CompressedFrame,
@@ -155,7 +155,7 @@ pub fn decode(
     }
 }
 
-/// Reads the next frame from `input`, which stands at `offset` of the file; `None` at a clean end.
+/// Reads the next frame from `input`, which is at `offset` of the file; `None` at a clean end.
 pub fn read_frame(input: &mut impl Read, offset: u64) -> Result<Option<RawFrame>, FrameError> {
     let mut reader = FrameReader { input, offset, bytes: Vec::new() };
     let Some(magic) = reader.first_bytes()? else {
@@ -170,10 +170,10 @@ pub fn read_frame(input: &mut impl Read, offset: u64) -> Result<Option<RawFrame>
     reader.content().map(Some)
 }
 
-/// What has to be read of a frame to decode its first block, which holds a tar header: a block's largest size and some.
+/// The bytes that are needed to decode a frame's first block, which contains a tar header: the largest size of a block and some more.
 pub(crate) const FIRST_BLOCK_BYTES: u32 = (128 << 10) + 64;
 
-/// The first [`BLOCK_BYTES`] of content of the frame that begins with `bytes`; `None` where they cannot be decoded. Nothing is checked.
+/// The first [`BLOCK_BYTES`] of content of the frame that begins with `bytes`; `None` if they cannot be decoded. Nothing is checked.
 pub(crate) fn first_block(bytes: &[u8], window_log: u32) -> Option<Block> {
     let mut block = [0; BLOCK_BYTES];
     let mut decoder = zstd::Decoder::with_buffer(bytes).ok()?;
@@ -182,7 +182,7 @@ pub(crate) fn first_block(bytes: &[u8], window_log: u32) -> Option<Block> {
     Some(block)
 }
 
-/// Takes `bytes`, which lie at `offset` of the file, as one frame with content: nothing before it, nothing after it.
+/// Treats `bytes`, which are at `offset` of the file, as exactly one frame with content.
 pub fn whole(bytes: Vec<u8>, offset: u64) -> Result<CompressedFrame, FrameError> {
     let refuse = |reason| Err(FrameError::Shape { offset, reason });
     let content_bytes = stated_content(&bytes, offset)?;
@@ -201,7 +201,7 @@ pub(crate) fn stated_content(bytes: &[u8], offset: u64) -> Result<usize, FrameEr
     FrameReader { input: &mut after_magic, offset, bytes: Vec::new() }.header()
 }
 
-/// Whether the frame that begins with `bytes` says that a checksum ends it.
+/// Whether the frame that begins with `bytes` has a checksum at its end.
 pub(crate) fn has_checksum(bytes: &[u8]) -> bool {
     bytes.get(MAGIC.len()).is_some_and(|descriptor| descriptor & CHECKSUM != 0)
 }
@@ -226,7 +226,7 @@ impl<R: Read> FrameReader<'_, R> {
         Ok(Some([first[0], rest[0], rest[1], rest[2]]))
     }
 
-    /// Reads `count` more bytes and shows them.
+    /// Reads `count` more bytes and returns them.
     fn take(&mut self, count: usize) -> Result<&[u8], FrameError> {
         let start = self.bytes.len();
         self.bytes.resize(start + count, 0);
@@ -267,7 +267,7 @@ impl<R: Read> FrameReader<'_, R> {
         Ok(RawFrame::Content(CompressedFrame { offset: self.offset, bytes: self.bytes, content_bytes }))
     }
 
-    /// Reads the frame header after the magic number: the size of the content, within bounds.
+    /// Reads the frame header after the magic number. Returns the size of the content, which is limited.
     fn header(&mut self) -> Result<usize, FrameError> {
         // RFC 8878, 3.1.1.1: descriptor, window, dictionary, content size.
         let descriptor = self.take(1)?[0];
@@ -287,7 +287,7 @@ impl<R: Read> FrameReader<'_, R> {
         Ok(usize::try_from(content_bytes).expect("bounded above"))
     }
 
-    /// RFC 8878, 3.1.1.2: blocks until the one that calls itself the last.
+    /// Reads blocks until the one that is marked as the last. Source: RFC 8878, 3.1.1.2.
     fn blocks(&mut self) -> Result<(), FrameError> {
         loop {
             let header = self.number(3)?;

@@ -1,4 +1,4 @@
-//! The head of a bundle, which both readers share: list, signatures, attestations, in this order.
+//! The head of a bundle: list, signatures, attestations, in this order. Both readers share this module.
 
 use std::io::{self, Write};
 
@@ -8,21 +8,21 @@ pub use crate::read_error::ReadError;
 use crate::tar_layer::{BLOCK_BYTES, Block, END, TarHeader};
 use crate::{Digest, EntryPath, Hasher, SignatureFile, TrustPolicy, Verified};
 
-/// What to ask of the signatures.
+/// The demands on the signatures.
 #[derive(Clone, Copy, Debug)]
 pub enum SignatureCheck<'a> {
-    /// They have to satisfy `trust`; those in files beside the bundle count too.
+    /// They have to satisfy `trust`; detached signatures count too.
     Required {
         /// Trusted keys and threshold.
         trust: &'a TrustPolicy,
-        /// Signatures from files of their own.
+        /// Detached signatures, from separate files.
         detached: &'a [SignatureFile],
     },
-    /// Nobody looks. For showing what a file claims to hold, never for using it.
+    /// They are not verified. Only to show what a file claims to contain, never to use its content.
     Skipped,
 }
 
-/// One frame, as far as it is decoded.
+/// One frame, with the content that is decoded so far.
 pub(crate) struct Frame {
     pub offset: u64,
     pub content: Vec<u8>,
@@ -30,12 +30,12 @@ pub(crate) struct Frame {
 
 /// Decoded frames in the order of the file; `None` at the end.
 pub(crate) trait FrameSource {
-    /// Begins the next frame, of which the content is there in part or all.
+    /// Begins the next frame, whose content is decoded in part or completely.
     ///
     /// `spent` is the content of an earlier frame, whose memory may be used again.
     fn next_frame(&mut self, spent: Vec<u8>) -> Result<Option<Frame>, ReadError>;
 
-    /// Decodes more of `frame`, perhaps not a byte yet; `false` once all of it is there. A source of whole frames has no more.
+    /// Decodes more of `frame`, perhaps zero bytes; `false` when everything is decoded. A source of whole frames has no more.
     fn more(&mut self, _frame: &mut Frame) -> Result<bool, ReadError> {
         Ok(false)
     }
@@ -46,7 +46,7 @@ pub(crate) struct TarReader<S> {
     source: S,
     frame: Frame,
     position: usize,
-    /// The offset of the frame that the last header began.
+    /// The offset of the frame that begins with the last header.
     entry_offset: u64,
     /// The path in the last header.
     entry: Option<EntryPath>,
@@ -58,17 +58,17 @@ impl<S: FrameSource> TarReader<S> {
         Self { source, frame, position: 0, entry_offset: 0, entry: None }
     }
 
-    /// Where in the file the entry begins whose header came last.
+    /// The offset in the file of the entry whose header was read last.
     pub fn entry_offset(&self) -> u64 {
         self.entry_offset
     }
 
-    /// Adds to an error of reading the entry that it was met in or behind.
+    /// Adds the entry in which, or after which, the error occurred.
     pub fn near(&self, error: ReadError) -> ReadError {
         error.near(self.entry.as_ref())
     }
 
-    /// The source, and memory that nobody needs any more.
+    /// The source, and memory that is not needed any more.
     pub fn into_parts(self) -> (S, Vec<u8>) {
         (self.source, self.frame.content)
     }
@@ -77,7 +77,7 @@ impl<S: FrameSource> TarReader<S> {
         &mut self.source
     }
 
-    /// Whether all of the frame was read.
+    /// Whether the whole frame was read.
     fn at_frame_end(&mut self) -> Result<bool, ReadError> {
         while self.position == self.frame.content.len() {
             if !self.source.more(&mut self.frame)? {
@@ -87,7 +87,7 @@ impl<S: FrameSource> TarReader<S> {
         Ok(false)
     }
 
-    /// Sees to it that there are bytes to read, of this frame or a later one, which has to be there.
+    /// Ensures that there are bytes to read, from this frame or a later one, which has to exist.
     fn refill(&mut self, missing: impl Fn() -> String) -> Result<(), ReadError> {
         while self.at_frame_end()? {
             self.advance(&missing)?;
@@ -95,7 +95,7 @@ impl<S: FrameSource> TarReader<S> {
         Ok(())
     }
 
-    /// Moves on to the next frame, which has to be there.
+    /// Moves to the next frame, which has to exist.
     fn advance(&mut self, missing: impl FnOnce() -> String) -> Result<(), ReadError> {
         let spent = std::mem::take(&mut self.frame.content);
         self.frame = self.source.next_frame(spent)?.ok_or_else(|| ReadError::CutOff { missing: missing() })?;
@@ -103,7 +103,7 @@ impl<S: FrameSource> TarReader<S> {
         Ok(())
     }
 
-    /// Reads the next header, or `None` at the archive's end. Headers and the end begin a frame each.
+    /// Reads the next header, or `None` at the archive's end. Each header begins a frame, and so does the end.
     pub fn header(&mut self) -> Result<Option<TarHeader>, ReadError> {
         self.advance(|| "where another entry or the end of the archive belongs".to_owned())?;
         let offset = self.frame.offset;
@@ -126,23 +126,23 @@ impl<S: FrameSource> TarReader<S> {
         Ok(header)
     }
 
-    /// Decodes more of the content after `header` where nothing is [`unread`](Self::unread); there has to be more.
+    /// Decodes more of the content after `header` if nothing is [`unread`](Self::unread); there has to be more.
     pub fn decode_more(&mut self, header: &TarHeader) -> Result<(), ReadError> {
         self.refill(|| format!("within {}", header.path))
     }
 
-    /// What is decoded and not yet consumed of the content, of which `left` bytes are still to come.
+    /// The decoded content that was not consumed yet; `left` bytes of content are still to come.
     pub fn unread(&self, left: u64) -> &[u8] {
         let rest = &self.frame.content[self.position..];
         &rest[..rest.len().min(usize::try_from(left).unwrap_or(usize::MAX))]
     }
 
-    /// Goes on behind the next `count` bytes.
+    /// Skips the next `count` bytes.
     pub fn consume(&mut self, count: usize) {
         self.position += count;
     }
 
-    /// Hands the content after `header` to `sink`, piece by piece, and checks that padding and frame end where they should.
+    /// Writes the content after `header` to `sink`, piece by piece, and checks that padding and frame end in the right place.
     pub fn content(
         &mut self,
         header: &TarHeader,
@@ -160,7 +160,7 @@ impl<S: FrameSource> TarReader<S> {
         self.padding(header)
     }
 
-    /// Checks that padding and frame end where they should, behind the content after `header`.
+    /// Checks that padding and frame end in the right place, after the content of `header`.
     pub fn padding(&mut self, header: &TarHeader) -> Result<(), ReadError> {
         let mut left = header.padding();
         while left > 0 {
@@ -198,7 +198,7 @@ impl<S: FrameSource> TarReader<S> {
     }
 }
 
-/// An attestation as the bundle carries it: a name under `attestations/` and bytes that bear a signature of their own.
+/// An attestation in a bundle: a name under `attestations/` and bytes with a signature of their own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attestation {
     /// Its path in the bundle.
@@ -217,7 +217,7 @@ pub struct BundleHead {
     pub list_bytes: Vec<u8>,
     /// The signatures that the bundle carries.
     pub signatures: Vec<SignatureFile>,
-    /// The attestations that the bundle carries. They bear signatures of their own, which nobody has checked here.
+    /// The attestations that the bundle carries. They have signatures of their own, which were not verified here.
     pub attestations: Vec<Attestation>,
 }
 
@@ -270,7 +270,7 @@ impl UncheckedHead {
         Ok(head)
     }
 
-    /// The next header when it lies under `folder`, of which at most `most` are allowed.
+    /// The next header if it is in `folder`, of which at most `most` are allowed.
     fn take(&mut self, folder: &str, so_far: usize, most: usize) -> Result<Option<TarHeader>, ReadError> {
         let header = self.next.take_if(|header| header.path.as_str().starts_with(folder));
         if header.is_some() && so_far == most {
@@ -294,9 +294,9 @@ impl UncheckedHead {
     }
 }
 
-/// Hands the content of a listed entry to `sink` while hashing it, and compares the digest at the end.
+/// Writes the content of a listed entry to `sink` while hashing it, and compares the digest at the end.
 ///
-/// On any error, what `sink` got must be thrown away.
+/// After any error, the content of `sink` must be discarded.
 pub(crate) fn copy_verified(
     tar: &mut TarReader<impl FrameSource>,
     entry: &Entry,
@@ -309,7 +309,7 @@ pub(crate) fn copy_verified(
     sink.flush().map_err(|source| ReadError::Sink { path: entry.path.clone(), source })
 }
 
-/// Compares the digest of the content of an entry, which begins at `offset` of the file, with the list.
+/// Compares the digest of an entry's content with the list. The entry begins at `offset` of the file.
 pub(crate) fn compare(entry: &Entry, actual: Digest, offset: u64) -> Result<(), ReadError> {
     if actual == entry.digest {
         Ok(())

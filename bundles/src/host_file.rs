@@ -1,4 +1,4 @@
-//! Files of the site that hosts get: where they go, whose they are, and what is told of them.
+//! Files of the site for hosts: their paths, their owners, and the unit to restart.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,7 +11,7 @@ use crate::text_type;
 
 /// Most bytes of a path: `PATH_MAX` of Linux, with its final zero.
 const MAX_PATH_BYTES: usize = 4095;
-/// File systems of the kernel's own, and of devices: what is there is no file of a site.
+/// File systems of the kernel and of devices: they contain no files of a site.
 const KERNELS: [&str; 4] = ["/dev", "/proc", "/run", "/sys"];
 /// Types of units that can be restarted. Source: systemd.unit(5).
 const UNIT_TYPES: [&str; 6] = [".service", ".socket", ".timer", ".path", ".mount", ".target"];
@@ -31,7 +31,7 @@ pub struct HostFile {
     pub restart: Option<UnitName>,
 }
 
-/// The absolute path of a file, without `.` and `..`, outside of `/dev`, `/proc`, `/run` and `/sys`.
+/// The absolute path of a file, without `.` and `..`, and outside of `/dev`, `/proc`, `/run` and `/sys`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HostPath(String);
 
@@ -42,7 +42,7 @@ impl HostPath {
         &self.0
     }
 
-    /// Whether it is `tree` or lies below it.
+    /// Whether it is `tree` or is below it.
     #[must_use]
     pub fn is_in(&self, tree: &str) -> bool {
         self.0.strip_prefix(tree).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -75,7 +75,7 @@ impl fmt::Display for HostPath {
 
 text_type!(HostPath, "^/", "maxLength": 4095);
 
-/// A user and a group by name: `USER`, whose own group it is then, or `USER:GROUP`.
+/// A user and a group by name: `USER` with the user's own group, or `USER:GROUP`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct FileOwner {
     user: String,
@@ -131,7 +131,7 @@ impl fmt::Display for FileOwner {
 
 text_type!(FileOwner, "^[A-Za-z_][A-Za-z0-9_.-]*(:[A-Za-z_][A-Za-z0-9_.-]*)?$");
 
-/// Permission bits in octal, such as `0640`. None of them gives rights to whoever runs the file (setuid, setgid).
+/// Permission bits in octal, such as `0640`. Bits that give the file's users more rights (setuid, setgid) are not allowed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct FileMode(u32);
 

@@ -1,7 +1,7 @@
 //! Reads single entries of a bundle file without reading the rest, by its seek table.
 //!
-//! Opening reads the head and the first bytes of each entry, to learn where it lies. Nothing that the seek table says is
-//! trusted: an entry's content is checked each time it is read, so a file that is replaced meanwhile is noticed.
+//! Opening reads the head and the first bytes of each entry, to find its place. The seek table is never trusted: an entry's content is
+//! checked each time it is read, so a file that is replaced in the meantime is noticed.
 
 mod check;
 mod completion;
@@ -31,7 +31,7 @@ use completion::Completion;
 pub use excerpt::Excerpt;
 use locate::{frame_count, locate};
 
-/// Where a frame lies, by the seek table.
+/// The place of a frame, by the seek table.
 #[derive(Clone, Copy)]
 struct Location {
     offset: u64,
@@ -47,7 +47,7 @@ impl Location {
         }
     }
 
-    /// What is left after `count` compressed bytes.
+    /// The rest after `count` compressed bytes.
     fn after(self, count: usize) -> Self {
         let count = u32::try_from(count).unwrap_or(u32::MAX).min(self.sizes.compressed);
         let sizes = FrameSizes { compressed: self.sizes.compressed - count, ..self.sizes };
@@ -55,11 +55,11 @@ impl Location {
     }
 }
 
-/// How much of a frame is read and decoded at once. Small, so that it and what it becomes stay in a core's cache until it is hashed; not
-/// so small that a check of two entries has to change between their windows all the time.
+/// How much of a frame is read and decoded at once. It is small, so that the piece and its content stay in a core's cache until they are
+/// hashed; but not so small that a check of two entries must switch between their windows all the time.
 const PIECE_BYTES: u32 = 1 << 20;
 
-/// What decoding a frame takes. Kept for the next entry: giving 8 MiB back and asking for them again costs as much as a part of the
+/// The tools for decoding a frame. They are kept for the next entry: to free 8 MiB and allocate them again costs as much as a part of the
 /// decoding.
 struct Tools {
     decoder: PieceDecoder,
@@ -73,7 +73,7 @@ struct Tools {
 struct Frames {
     source: BundleSource,
     locations: Vec<Location>,
-    /// Tools that no thread uses now.
+    /// Tools that no thread uses at present.
     idle: Mutex<Vec<Tools>>,
 }
 
@@ -104,7 +104,7 @@ impl Frames {
         self.idle.lock().expect("no thread panics while it holds the lock")
     }
 
-    /// Reads the first `most` compressed bytes of what is left at `location`, or all of it, into `bytes`.
+    /// Reads the first `most` compressed bytes at `location`, or all of them, into `bytes`.
     fn read(&self, location: Location, most: u32, bytes: &mut Vec<u8>) -> Result<(), ReadError> {
         bytes.resize(location.sizes.compressed.min(most) as usize, 0);
         let read = self.source.read_exact_at(bytes, location.offset);
@@ -116,7 +116,7 @@ impl Frames {
         Ok(*self.locations.get(index).ok_or_else(too_few)?)
     }
 
-    /// A whole frame as it lies in the file.
+    /// A whole frame, in its compressed form.
     fn compressed(&self, index: usize) -> Result<CompressedFrame, ReadError> {
         let location = self.location(index)?;
         let mut bytes = Vec::new();
@@ -126,14 +126,14 @@ impl Frames {
         Ok(frame)
     }
 
-    /// Whether a frame says that a checksum of zstd's ends it.
+    /// Whether a frame's header says that it ends with zstd's checksum.
     fn has_checksum(&self, index: usize) -> Result<bool, ReadError> {
         let mut bytes = Vec::new();
         self.read(self.locations[index], MAX_FRAME_HEADER_BYTES, &mut bytes)?;
         Ok(frame::has_checksum(&bytes))
     }
 
-    /// The tar header that a frame begins with; `None` where it begins with something else.
+    /// The tar header at the beginning of a frame; `None` if the frame begins with something else.
     fn header(&self, index: usize) -> Result<Option<TarHeader>, ReadError> {
         let mut bytes = Vec::new();
         self.read(self.locations[index], frame::FIRST_BLOCK_BYTES, &mut bytes)?;
@@ -141,11 +141,11 @@ impl Frames {
     }
 }
 
-/// Frames from one on, decoded as they are asked for.
+/// Frames from one on, decoded on demand.
 struct Sequence<'a> {
     frames: &'a Frames,
     next: usize,
-    /// What is not yet decoded of the frame before `next`.
+    /// The part of the frame before `next` that is not decoded yet.
     left: Location,
     tools: Tools,
 }
@@ -156,7 +156,7 @@ impl<'a> Sequence<'a> {
         Ok(Self { frames, next, left: nothing, tools: frames.take_tools()? })
     }
 
-    /// Leaves the tools to the next one.
+    /// Returns the tools for the next sequence.
     fn finish(self, spent: Vec<u8>) {
         self.frames.idle().push(Tools { content: spent, ..self.tools });
     }
@@ -167,7 +167,7 @@ impl FrameSource for Sequence<'_> {
         if self.next == self.frames.locations.len() {
             return Ok(None);
         }
-        // What was idle comes first, then what the caller has read.
+        // First the content from idle tools, then what the caller has read.
         let mut content = if self.tools.content.capacity() > 0 { take(&mut self.tools.content) } else { spent };
         let location = self.frames.location(self.next)?;
         let offset = location.offset;
@@ -199,11 +199,12 @@ impl FrameSource for Sequence<'_> {
     }
 }
 
-/// The head's frames, and of the entry after it just the header: what that holds is nobody's business yet, damaged or not.
+/// The head's frames, and of the frame of the entry after it only the header: the content of that entry does not matter yet, damaged or
+/// not.
 struct HeadSequence<'a>(Sequence<'a>);
 
 impl HeadSequence<'_> {
-    /// A frame with `content` in place of that at `next`.
+    /// A frame with `content` in place of the frame at `next`.
     fn instead(&mut self, content: &[u8]) -> Frame {
         let location = self.0.frames.locations[self.0.next];
         self.0.next += 1;
@@ -220,7 +221,8 @@ impl FrameSource for HeadSequence<'_> {
         }
         match frames.header(next)? {
             Some(header) if !is_head(&header.path) => Ok(Some(self.instead(&header.to_block()))),
-            // Frames of the head have a checksum. What has none and no header is an entry's with a damaged header, or the end.
+            // Frames of the head have a checksum. A frame without a checksum and without a header belongs to an entry with a damaged
+            // header, or is the end.
             None if !frames.has_checksum(next)? => Ok(Some(self.instead(&END))),
             _ => self.0.next_frame(spent),
         }
@@ -249,22 +251,22 @@ impl FrameSource for HeadSequence<'_> {
 pub struct IndexedBundle {
     frames: Frames,
     head: BundleHead,
-    /// For each entry that the file carries the frame that it begins with.
+    /// The first frame of each entry that the file carries.
     starts: HashMap<EntryPath, usize>,
-    /// Frames that belong to nothing, in a bundle only the archive's end.
+    /// Frames that belong to no entry; in a bundle, only the archive's end.
     strays: Vec<usize>,
-    /// Bundles that hold what the file does not carry.
+    /// Bundles that have what the file does not carry.
     completion: Completion,
 }
 
 impl IndexedBundle {
-    /// Opens the bundle at `path`, a file or volumes, and checks the signatures as `check` asks.
+    /// Opens the bundle at `path`, a file or volumes, and checks the signatures as `check` demands.
     pub fn open(path: &Path, check: SignatureCheck<'_>) -> Result<Self, ReadError> {
         Self::open_source(BundleSource::open(path)?, check)
     }
 
-    /// Opens a bundle and checks the signatures as `check` asks. Where damaged volumes keep it from that and others can stand in for them,
-    /// it does so once more.
+    /// Opens a bundle and checks the signatures as `check` demands. If damaged volumes prevent that and others can replace them, tries
+    /// again without the damaged ones.
     pub fn open_source(source: BundleSource, check: SignatureCheck<'_>) -> Result<Self, ReadError> {
         match Self::open_once(source.clone(), check) {
             Err(error) if error.may_be_damage() && source.mend() => Self::open_once(source, check),
@@ -283,7 +285,7 @@ impl IndexedBundle {
         Ok(Self { frames, head, starts, strays, completion: Completion::default() })
     }
 
-    /// What was read and checked first.
+    /// The head, which was read and checked first.
     #[must_use]
     pub fn head(&self) -> &BundleHead {
         &self.head
@@ -295,19 +297,19 @@ impl IndexedBundle {
         &self.head.list
     }
 
-    /// Where its bytes come from.
+    /// The source of its bytes.
     #[must_use]
     pub fn source(&self) -> &BundleSource {
         &self.frames.source
     }
 
-    /// Whether the file, or a base of it, carries the content of `entry`.
+    /// Whether the file, or one of its bases, carries the content of `entry`.
     #[must_use]
     pub fn carries(&self, entry: &Entry) -> bool {
         self.holder(entry).is_some()
     }
 
-    /// What the file itself carries, by digest.
+    /// The entries that the file itself carries, by digest.
     #[must_use]
     pub fn carried(&self) -> HashMap<Digest, &Entry> {
         let own = self.list().entries.iter().filter(|entry| self.start(entry).is_some());
@@ -318,10 +320,11 @@ impl IndexedBundle {
         self.starts.get(&entry.path).copied()
     }
 
-    /// Checks that the file holds nothing but head, entries of the list in its order, and the archive's end.
+    /// Checks that the file has only the head, entries of the list in its order, and the archive's end. The content of entries is not
+    /// checked.
     ///
     /// # Errors
-    /// Where in the file something else begins. What the entries hold is not looked at.
+    /// The offset at which something else begins.
     pub fn check_layout(&self) -> Result<(), ReadError> {
         let last = self.frames.locations.len().saturating_sub(1);
         let Some(&stray) = self.strays.first() else {
@@ -337,7 +340,7 @@ impl IndexedBundle {
         }
     }
 
-    /// Where in the file itself `entry` lies; `None` where the file does not carry it.
+    /// The range of the file itself that contains `entry`; `None` if the file does not carry it.
     #[must_use]
     pub fn extent(&self, entry: &Entry) -> Option<Range<u64>> {
         let start = self.start(entry)?;
@@ -360,7 +363,7 @@ impl IndexedBundle {
     /// Copies the content of `entry` to `sink`, checking its digest on the way.
     ///
     /// # Errors
-    /// [`ReadError::Missing`] when the file does not carry it. On any error, what `sink` got must be thrown away.
+    /// [`ReadError::Missing`] when the file does not carry it. After any error, the content of `sink` must be discarded.
     pub fn copy_entry(&self, entry: &Entry, sink: &mut dyn Write) -> Result<(), ReadError> {
         let mut tar = self.tar_at(entry)?;
         copy_verified(&mut tar, entry, sink)?;
@@ -385,7 +388,7 @@ impl IndexedBundle {
         Ok(content)
     }
 
-    /// The frames that hold `entry`, header and padding included, as they lie in the file; none where it is not carried.
+    /// The frames of `entry`, including header and padding, in their compressed form; none if the entry is not carried.
     ///
     /// Their content is not checked.
     pub fn entry_frames(&self, entry: &Entry) -> impl Iterator<Item = Result<CompressedFrame, ReadError>> {
@@ -394,7 +397,7 @@ impl IndexedBundle {
     }
 }
 
-/// Refuses what is not a bundle by what it is.
+/// Refuses a file that is not a bundle, and names its kind.
 fn recognised(source: &BundleSource) -> Result<(), ReadError> {
     let length = usize::try_from(source.size_bytes()).unwrap_or(usize::MAX);
     let mut first = vec![0; length.min(file_kind::FIRST_BYTES)];
@@ -405,7 +408,7 @@ fn recognised(source: &BundleSource) -> Result<(), ReadError> {
     }
 }
 
-/// Leaves what decoding took to the next entry.
+/// Keeps the tools of decoding for the next entry.
 fn put_back(tar: TarReader<Sequence<'_>>) {
     let (sequence, spent) = tar.into_parts();
     sequence.finish(spent);

@@ -14,7 +14,7 @@ use crate::{Digest, text_type};
 
 const ENCRYPTED_LABEL: &str = "-----BEGIN ENCRYPTED PRIVATE KEY-----";
 
-/// Names a key: the SHA-256 of its `SubjectPublicKeyInfo` in DER, as 64 hex digits.
+/// The id of a key: the SHA-256 of its `SubjectPublicKeyInfo` in DER, as 64 hex digits.
 ///
 /// `openssl pkey -pubin -in KEY -outform DER | sha256sum` prints the same.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -59,30 +59,30 @@ impl fmt::Display for Algorithm {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {
-    /// Not a PEM key of a known kind.
+    /// It is not a PEM key of a known kind.
     #[error("not a {expected} in PEM for ECDSA P-256 or Ed25519")]
     Unreadable {
         /// `private key` or `public key`.
         expected: &'static str,
     },
-    /// A file that holds something else than the key that is needed.
+    /// The file contains something other than the required key.
     #[error("{found} ({needed} is needed)")]
     Found {
-        /// What is needed.
+        /// The half of a key that is required.
         needed: Half,
-        /// What is there.
+        /// The content of the file.
         found: KeyFileContent,
     },
-    /// A key that only its passphrase opens.
+    /// The key can be read only with its passphrase.
     #[error("the private key is encrypted and needs its passphrase")]
     Encrypted,
-    /// A passphrase that does not open the key.
+    /// The passphrase does not decrypt the key.
     #[error("the passphrase does not open the private key")]
     Passphrase,
     /// The system gave no random numbers, or a key could not be written out.
     #[error("cannot make a key: {reason}")]
     Generate {
-        /// The system's words.
+        /// The system's error.
         reason: String,
     },
 }
@@ -118,7 +118,7 @@ impl SigningKey {
             getrandom::fill(&mut secret).map_err(|error| KeyError::Generate { reason: error.to_string() })?;
             match algorithm {
                 Algorithm::Ed25519 => return Ok(Self::Ed25519(ed25519_dalek::SigningKey::from_bytes(&secret.into()))),
-                // A number beyond the group's order is drawn again, as SEC 1 asks; that happens once in 2^32 draws.
+                // A number beyond the group's order is drawn again, as SEC 1 demands; that happens once in 2^32 draws.
                 Algorithm::EcdsaP256 => {
                     if let Ok(key) = p256::ecdsa::SigningKey::from_bytes(&secret) {
                         return Ok(Self::EcdsaP256(key));
@@ -131,7 +131,7 @@ impl SigningKey {
     /// Reads an unencrypted PKCS#8 key in PEM.
     ///
     /// # Errors
-    /// [`KeyError::Encrypted`] where only a passphrase opens it.
+    /// [`KeyError::Encrypted`] when a passphrase is needed.
     pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
         if pem.contains(ENCRYPTED_LABEL) {
             return Err(KeyError::Encrypted);
@@ -154,7 +154,7 @@ impl SigningKey {
         pem.map(|pem| pem.to_string()).map_err(|error| KeyError::Generate { reason: error.to_string() })
     }
 
-    /// PKCS#8 in PEM. The caller keeps it from other eyes.
+    /// PKCS#8 in PEM. The caller has to keep it secret.
     pub fn to_pem(&self) -> Result<String, KeyError> {
         let pem = match self {
             Self::EcdsaP256(key) => key.to_pkcs8_pem(LineEnding::LF),
@@ -185,7 +185,7 @@ impl SigningKey {
     }
 }
 
-/// An Ed25519 key without its public half. With both it would be version 2 of PKCS#8, which OpenSSL 3.0 does not read.
+/// An Ed25519 key without its public half. With both halves it would be version 2 of PKCS#8, which OpenSSL 3.0 cannot read.
 fn secret_half(key: &ed25519_dalek::SigningKey) -> ed25519_dalek::pkcs8::KeypairBytes {
     ed25519_dalek::pkcs8::KeypairBytes { secret_key: key.to_bytes(), public_key: None }
 }
@@ -221,7 +221,7 @@ impl VerifyingKey {
         .expect("a key that was read or made can be written")
     }
 
-    /// The name of the key.
+    /// The id of the key.
     #[must_use]
     pub fn id(&self) -> KeyId {
         let der = match self {
@@ -232,7 +232,7 @@ impl VerifyingKey {
         KeyId(Digest::of(der.as_bytes()))
     }
 
-    /// What it verifies.
+    /// The algorithm of the signatures that it verifies.
     #[must_use]
     pub fn algorithm(&self) -> Algorithm {
         match self {
@@ -241,7 +241,7 @@ impl VerifyingKey {
         }
     }
 
-    /// Whether `signature` is this key's over `message`.
+    /// Whether `signature` is a signature by this key over `message`.
     #[must_use]
     pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
         match self {

@@ -1,7 +1,8 @@
-//! Key files as people have them: the key that a file holds, or the name of what it holds instead.
+//! Key files as people have them: the key in a file, or the name of what the file contains instead.
 //!
-//! Read are, in PEM or DER: `SubjectPublicKeyInfo` and X.509 certificates (their key alone counts), PKCS#8 plain or encrypted with PBES2, and
-//! SEC 1 (`EC PRIVATE KEY`). A byte order mark, Windows line ends, spaces around lines and any text outside of the PEM blocks are passed over.
+//! These forms are read, in PEM or DER: `SubjectPublicKeyInfo` and X.509 certificates (only their key counts), PKCS#8 plain or encrypted
+//! with PBES2, and SEC 1 (`EC PRIVATE KEY`). A byte order mark, Windows line ends, spaces around lines and any text outside of the PEM
+//! blocks are skipped.
 
 mod advice;
 
@@ -19,20 +20,20 @@ use crate::key_notes::{Day, KeyNotesError};
 use crate::text_file::{self, TextError};
 use crate::{KeyNotes, SigningKey, VerifyingKey};
 
-/// One thing that a file holds.
+/// One item in a file.
 enum Item {
     Public(VerifyingKey),
     Private(SigningKey),
-    /// PKCS#8 in DER that a passphrase opens.
+    /// PKCS#8 in DER, encrypted with a passphrase.
     Encrypted(Zeroizing<Vec<u8>>),
     Other(KeyFileContent),
 }
 
 impl VerifyingKey {
-    /// Reads the public key that a file with `bytes` holds.
+    /// Reads the public key in a file with `bytes`.
     ///
     /// # Errors
-    /// [`KeyError::Found`] with the name of what is there instead.
+    /// [`KeyError::Found`] with the name of the content instead.
     ///
     /// ```
     /// # use kbundle_format::{SigningKey, VerifyingKey, key::Algorithm};
@@ -63,9 +64,9 @@ impl VerifyingKey {
 }
 
 impl KeyNotes {
-    /// Reads what a public key's file with `bytes` says: what stands above the key, and the days of a certificate.
+    /// Reads the notes in a public key's file with `bytes`: the text above the key, and the days of a certificate.
     pub fn of_file(bytes: &[u8]) -> Result<Self, KeyNotesError> {
-        // Notes are ASCII or UTF-8; what else stands in the file is passed over.
+        // Notes are ASCII or UTF-8; other text in the file is skipped.
         let notes = Self::above(&text_file::decode(bytes).unwrap_or_default())?;
         Ok(match certificate_days(bytes) {
             Some(days) => notes.within(days),
@@ -75,19 +76,19 @@ impl KeyNotes {
 }
 
 impl SigningKey {
-    /// Reads the private key that a file with `bytes` holds.
+    /// Reads the private key in a file with `bytes`.
     ///
     /// # Errors
-    /// [`KeyError::Encrypted`] where [`SigningKey::from_encrypted_file`] is the one to call, else [`KeyError::Found`] with the name
-    /// of what is there instead.
+    /// [`KeyError::Encrypted`] when [`SigningKey::from_encrypted_file`] has to be called instead, or [`KeyError::Found`] with the name of
+    /// the content.
     pub fn from_file(bytes: &[u8]) -> Result<Self, KeyError> {
         only_private(items(bytes))
     }
 
-    /// Reads the private key that a file with `bytes` holds and `passphrase` opens.
+    /// Reads the private key in a file with `bytes`, which is encrypted with `passphrase`.
     ///
     /// # Errors
-    /// [`KeyError::Passphrase`] where it does not, [`KeyError::Found`] with the name of what is there instead.
+    /// [`KeyError::Passphrase`] when the passphrase is wrong, or [`KeyError::Found`] with the name of the content instead.
     pub fn from_encrypted_file(bytes: &[u8], passphrase: &str) -> Result<Self, KeyError> {
         let open = |item| match item {
             Item::Encrypted(der) => decrypt(&der, passphrase),
@@ -97,7 +98,7 @@ impl SigningKey {
     }
 }
 
-/// The one private key among `items`; certificates and public keys may lie beside it.
+/// The only private key among `items`; there may also be certificates and public keys.
 fn only_private(items: Vec<Item>) -> Result<SigningKey, KeyError> {
     let refused = |found| Err(KeyError::Found { needed: Half::Private, found });
     let (mut keys, mut other, mut public) = (Vec::<SigningKey>::new(), None, false);
@@ -119,7 +120,7 @@ fn only_private(items: Vec<Item>) -> Result<SigningKey, KeyError> {
     }
 }
 
-/// Opens an encrypted PKCS#8 key.
+/// Decrypts a PKCS#8 key.
 fn decrypt(der: &[u8], passphrase: &str) -> Result<Item, KeyError> {
     use pkcs8::Error::EncryptedPrivateKey;
     use pkcs8::pkcs5::Error::{AlgorithmParametersInvalid, UnsupportedAlgorithm};
@@ -148,7 +149,7 @@ fn items(bytes: &[u8]) -> Vec<Item> {
     if blocks.is_empty() { vec![Item::Other(without_pem(&text))] } else { blocks.iter().filter_map(of_block).collect() }
 }
 
-/// Whether all of `bytes` is one sequence in DER.
+/// Whether `bytes` are exactly one sequence in DER.
 fn is_der(bytes: &[u8]) -> bool {
     let (length, header) = match *bytes {
         [0x30, length @ 0..=0x7F, ..] => (usize::from(length), 2),
@@ -176,11 +177,11 @@ struct Block<'a> {
     label: &'a str,
     /// Whether OpenSSL's header says that the content is encrypted.
     encrypted: bool,
-    /// What it holds; `None` where that is not base64 or the block has no end.
+    /// Its content; `None` if that is not base64, or if the block has no end.
     der: Option<Zeroizing<Vec<u8>>>,
 }
 
-/// The PEM blocks of `text`; what lies between them is passed over.
+/// The PEM blocks of `text`; text between them is skipped.
 fn blocks(text: &str) -> Vec<Block<'_>> {
     let mut lines = text.lines().map(str::trim);
     let mut blocks = Vec::new();
@@ -207,7 +208,7 @@ fn blocks(text: &str) -> Vec<Block<'_>> {
     blocks
 }
 
-/// What a block holds; `None` for one that only accompanies a key.
+/// The item in a block; `None` for a block that only accompanies a key.
 fn of_block(block: &Block<'_>) -> Option<Item> {
     let found = match (block.label, &block.der) {
         ("EC PARAMETERS", _) => return None,
@@ -232,7 +233,7 @@ fn of_block(block: &Block<'_>) -> Option<Item> {
     Some(Item::Other(found))
 }
 
-/// What a file without a PEM block is.
+/// The kind of a file without a PEM block.
 fn without_pem(text: &str) -> KeyFileContent {
     let text = text.trim();
     let begins = |starts: &[&str]| starts.iter().any(|start| text.starts_with(start));
@@ -249,9 +250,9 @@ fn without_pem(text: &str) -> KeyFileContent {
     }
 }
 
-/// What a file in DER holds, which has no label.
+/// The item in a DER file, which has no label.
 fn of_der(der: &[u8]) -> Item {
-    /// What a PKCS#12 container holds at its top. Source: RFC 7292, 4.
+    /// The type at the top of a PKCS#12 container. Source: RFC 7292, 4.
     const PKCS7_DATA: &[u8] = &[0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x07, 0x01];
     for read in [public, private, of_certificate] {
         if let item @ (Item::Public(_) | Item::Private(_)) = read(der) {
@@ -268,9 +269,9 @@ fn of_der(der: &[u8]) -> Item {
     })
 }
 
-/// A private key that a passphrase opens, if its encryption is one that is read.
+/// A private key that is encrypted with a passphrase, if its encryption is supported.
 fn encrypted(der: &[u8]) -> Item {
-    // What cannot be parsed is another scheme: PKCS#12's, which `openssl pkcs8 -v1` uses, among them.
+    // An encryption that cannot be parsed is another scheme, such as PKCS#12's, which `openssl pkcs8 -v1` uses.
     match EncryptedPrivateKeyInfoRef::try_from(der) {
         Ok(key) if key.encryption_algorithm.pbes2().is_some() => Item::Encrypted(Zeroizing::new(der.to_vec())),
         _ => Item::Other(KeyFileContent::OldEncryption),
@@ -301,7 +302,7 @@ fn private(der: &[u8]) -> Item {
     }
 }
 
-/// The key of a certificate. Who issued it and to whom is not looked at: whoever names the file trusts the key.
+/// The key of a certificate. Its issuer and its subject do not matter: the user who names the file trusts the key.
 fn of_certificate(der: &[u8]) -> Item {
     match parse_x509_certificate(der) {
         Ok((_, certificate)) => public(certificate.tbs_certificate.subject_pki.raw),
@@ -309,7 +310,7 @@ fn of_certificate(der: &[u8]) -> Item {
     }
 }
 
-/// The first and the last day of the certificates in a file with `bytes`: of several, the days that all of them cover.
+/// The first and the last day of the certificates in a file with `bytes`; for several certificates, the days that all of them cover.
 fn certificate_days(bytes: &[u8]) -> Option<(Day, Day)> {
     let text = text_file::decode(bytes).unwrap_or_else(|_| String::from_utf8_lossy(bytes).into_owned());
     let in_pem = blocks(&text).into_iter().filter_map(|block| block.der);
@@ -323,7 +324,7 @@ fn certificate_days(bytes: &[u8]) -> Option<(Day, Day)> {
     days.reduce(|one, other| (one.0.max(other.0), one.1.min(other.1)))
 }
 
-/// Names the algorithm of a key that could not be read by its object identifier.
+/// Names the algorithm of an unreadable key, by its object identifier.
 fn unreadable(der: &[u8]) -> KeyFileContent {
     const PRIME_FIELD: &[u8] = &[0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x01, 0x01];
     const NAMES: [(&[u8], &str); 11] = [
@@ -346,7 +347,7 @@ fn unreadable(der: &[u8]) -> KeyFileContent {
     name.map_or(KeyFileContent::Damaged, |&(_, name)| KeyFileContent::Algorithm { name })
 }
 
-/// Whether the object identifier with this content stands in `der`. A post-quantum one goes on for another byte.
+/// Whether `der` contains the object identifier with this content. A post-quantum identifier has one more byte.
 fn holds(der: &[u8], identifier: &[u8]) -> bool {
     const OBJECT_IDENTIFIER: u8 = 6;
     der.windows(identifier.len() + 2).any(|part| part[0] == OBJECT_IDENTIFIER && part[2..] == *identifier)

@@ -1,15 +1,15 @@
-//! What a file holds that is not the key that is needed.
+//! The content of a file that is not the required key.
 
 use std::fmt;
 
 use crate::text_file::TextError;
 
-/// Which half of a key is needed.
+/// The half of a key that is required.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Half {
-    /// Signs.
+    /// The private half, which signs.
     Private,
-    /// Verifies.
+    /// The public half, which verifies.
     Public,
 }
 
@@ -22,21 +22,21 @@ impl fmt::Display for Half {
     }
 }
 
-/// What a file holds that is not the key that is needed.
+/// The content of a file that is not the required key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum KeyFileContent {
     /// Not a byte, or white space.
     Nothing,
-    /// Text in an encoding that is not read.
+    /// Text in an unsupported encoding.
     Text(TextError),
     /// A private key, encrypted or not.
     PrivateKey,
     /// A public key, or a certificate.
     PublicKey,
-    /// Different keys.
+    /// Several different keys.
     Several {
-        /// How many.
+        /// Their number.
         count: usize,
     },
     /// A key for another algorithm.
@@ -46,7 +46,7 @@ pub enum KeyFileContent {
     },
     /// An elliptic curve that is described by its parameters instead of its name.
     ExplicitCurve,
-    /// An encryption that is not read: PBES1, a cipher of its time, or OpenSSL's own of before PKCS#8.
+    /// An unsupported encryption: PBES1, a cipher as old as PBES1, or OpenSSL's own encryption from before PKCS#8.
     OldEncryption,
     /// cosign's encrypted private key.
     Cosign,
@@ -65,7 +65,7 @@ pub enum KeyFileContent {
     Request,
     /// A PKCS#12 container.
     Pkcs12,
-    /// Something that calls itself a key and cannot be read as one.
+    /// Something that is labelled as a key and cannot be read as one.
     Damaged,
     /// Anything else.
     Unknown,

@@ -1,8 +1,8 @@
-//! What people write about a public key in its file: a comment, and from when until when it is meant to be used.
+//! Notes about a public key in its file: a comment, and the first and last day on which to use it.
 //!
-//! It stands above the PEM block, where RFC 7468, section 2, lets explanatory text stand and OpenSSL and cosign pass over it. It belongs to
-//! whoever keeps the file, is covered by no signature, and decides nothing: a list bears no time, and a host without
-//! a network may have any.
+//! The notes are above the PEM block, where RFC 7468, section 2, allows explanatory text, and OpenSSL and cosign skip it. They belong to
+//! the owner of the file, no signature covers them, and they decide nothing: a list has no time, and the clock of a host without a network
+//! may be wrong.
 //!
 //! ```text
 //! Comment: releases of site A
@@ -33,18 +33,18 @@ const VALID_UNTIL: &str = "Valid-Until";
 pub struct Day(time::Date);
 
 impl Day {
-    /// A day of the calendar.
+    /// The day of this date.
     pub(crate) fn of(date: time::Date) -> Self {
         Self(date)
     }
 
-    /// The day it is now by this machine's clock, in UTC.
+    /// Today, by this machine's clock, in UTC.
     #[must_use]
     pub fn today() -> Self {
         Self(time::OffsetDateTime::now_utc().date())
     }
 
-    /// How many days after this one `later` is; negative where it comes before.
+    /// The number of days from this day to `later`; negative if `later` comes before.
     #[must_use]
     pub fn days_until(self, later: Self) -> i64 {
         (later.0 - self.0).whole_days()
@@ -56,7 +56,7 @@ impl FromStr for Day {
 
     fn from_str(text: &str) -> Result<Self, KeyNotesError> {
         let day = time::Date::parse(text, &Iso8601::DATE).ok().map(Self);
-        // ISO 8601 has other ways to write a day, of which none is taken here.
+        // ISO 8601 has other forms for a day; none of them is accepted here.
         day.filter(|day| day.to_string() == text).ok_or_else(|| KeyNotesError::Day { text: text.to_owned() })
     }
 }
@@ -76,13 +76,13 @@ pub enum KeyNotesError {
     /// Not a day.
     #[error("`{text}` is not a day such as 2027-12-31")]
     Day {
-        /// What was written.
+        /// The given text.
         text: String,
     },
     /// A comment that could hide something on a terminal.
     #[error("the comment is longer than {MAX_COMMENT_CHARS} characters or holds control characters")]
     Comment,
-    /// A time that ends before it begins.
+    /// The last day comes before the first.
     #[error("{from} comes after {until}")]
     Order {
         /// The first day.
@@ -115,14 +115,14 @@ pub struct KeyNotes {
     valid_until: Option<Day>,
 }
 
-/// Whether a key is used when its notes say so.
+/// Whether a key's notes allow its use on a day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Validity {
-    /// It is, or the notes say nothing.
+    /// They do, or they state no days.
     Current,
-    /// Its first day is yet to come.
+    /// The first day has not come yet.
     NotYet(Day),
-    /// Its last day is over.
+    /// The last day is over.
     Over(Day),
 }
 
@@ -142,7 +142,7 @@ impl KeyNotes {
         }
     }
 
-    /// Reads what stands above the key in `pem`. Lines of other programs are passed over; where one stands twice, the last counts.
+    /// Reads the notes above the key in `pem`. Lines of other programs are skipped; if a line occurs twice, the last one counts.
     pub fn above(pem: &str) -> Result<Self, KeyNotesError> {
         let (mut comment, mut from, mut until) = (None, None, None);
         let lines = pem.lines().take_while(|line| !line.starts_with(PEM_BEGINS));
@@ -165,13 +165,13 @@ impl KeyNotes {
         self
     }
 
-    /// First day on which the key is valid, where that is stated.
+    /// The first day on which the key is valid, if it is stated.
     #[must_use]
     pub fn valid_from(&self) -> Option<Day> {
         self.valid_from
     }
 
-    /// Whether they cover `day`.
+    /// Whether the notes allow use on `day`.
     #[must_use]
     pub fn validity(&self, day: Day) -> Validity {
         match (self.valid_from, self.valid_until) {
@@ -181,7 +181,7 @@ impl KeyNotes {
         }
     }
 
-    /// As people read them: `releases of site A, from 2026-01-01 until 2027-12-31`; `None` where there are none.
+    /// The notes for people: `releases of site A, from 2026-01-01 until 2027-12-31`; `None` if there are none.
     #[must_use]
     pub fn summary(&self) -> Option<String> {
         let from = self.valid_from.map(|day| format!("from {day}"));
@@ -193,7 +193,7 @@ impl KeyNotes {
     }
 }
 
-/// The lines that stand above the key.
+/// The lines above the key.
 impl fmt::Display for KeyNotes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let lines = [

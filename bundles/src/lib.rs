@@ -1,24 +1,24 @@
-//! What a bundle is: a signed list of content-addressed entries, and a file that carries some or all of them.
+//! The format of bundles: a signed list of content-addressed entries, and a file that carries some or all of them.
 //!
-//! The exact text is `docs/bundle-format.md`. The rooms, from the inside out:
+//! `docs/bundle-format.md` is the exact specification. The modules, from the inside out:
 //!
 //! | module | what it knows |
 //! |---|---|
 //! | [`digest`], [`names`], [`component`], [`prerequisites`], [`list`] | the list: entries, images, the order of add-ons, their types and bounds |
 //! | [`oci`] | the documents that images are made of |
-//! | [`sha256`] | two messages hashed at a time, for a check of all entries |
-//! | [`key`], [`key_file`], [`key_notes`], [`signature`], [`attestation`] | who signed the list, whether that is enough, and what they state about it |
+//! | [`sha256`] | hashes two messages at a time, to check all entries |
+//! | [`key`], [`key_file`], [`key_notes`], [`signature`], [`attestation`] | the signers of the list, whether they suffice, their statements |
 //! | [`audit_record`] | what an audit found, as a signed statement about the list |
 //! | [`text_file`], [`shell`], [`moment`] | text files as people have them; words of commands; moments |
 //! | [`frame`], [`seek_table`], [`tar_layer`] | the file: zstd frames around a strict tar |
 //! | [`volume`], [`source`] | the file cut into volumes, with parity; reading either |
 //! | [`write`](mod@write), [`stream`], [`indexed`], [`whole`] | writing a bundle; reading it in one pass, by entry, or all entries at once |
-//! | [`file_kind`], [`diagnosis`] | what a file is that is not a bundle; what is wrong with one, where, and why |
+//! | [`file_kind`], [`diagnosis`] | the kind of a file that is not a bundle; what is wrong with a bundle, where, and why |
 //! | [`compose`] | bundles made from bundles: signed again, cut down to a role, completed from a base |
 //!
 //! `fixtures`, behind the feature of that name, makes bundles for tests.
 //!
-//! No network and no change to a host happens here.
+//! This crate uses no network and changes no host.
 
 pub mod atomic_file;
 pub mod attestation;
@@ -59,10 +59,12 @@ pub mod sha256;
 pub mod shell;
 pub mod signature;
 pub mod source;
+mod stored;
 pub mod stream;
 pub mod tar_layer;
 pub mod text;
 pub mod text_file;
+pub mod timestamp;
 pub mod volume;
 pub mod whole;
 pub mod write;

@@ -1,4 +1,4 @@
-//! The list, `bundle.json`: what a bundle is made of. Its bytes are what is signed.
+//! The list, `bundle.json`: the contents of a bundle. Its exact bytes are signed.
 //!
 //! The form is canonical: UTF-8 JSON, keys sorted, no white space, integers only. A reader refuses any other form of the
 //! same content, so that two lists are equal exactly when their bytes are.
@@ -60,7 +60,7 @@ pub struct Compression {
 }
 
 impl Compression {
-    /// With the library of this program.
+    /// The compression by this program's library.
     #[must_use]
     pub fn at_level(level: i32) -> Self {
         Self { level, zstd: zstd::zstd_safe::version_string().to_owned() }
@@ -170,10 +170,10 @@ impl PinSource {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ListError {
-    /// Not JSON, or not of the list's shape.
+    /// It is not JSON, or does not have the list's shape.
     #[error("bundle.json cannot be read")]
     Syntax {
-        /// serde's own words, with line and column.
+        /// serde's error, with line and column.
         source: serde_json::Error,
     },
     /// A version that this program does not know.
@@ -182,7 +182,7 @@ pub enum ListError {
         /// The version in the file.
         found: u64,
     },
-    /// Good content in another form than the canonical one.
+    /// Valid content that is not in the canonical form.
     #[error("bundle.json is not in canonical form (sorted keys, no white space)")]
     NotCanonical,
     /// More entries than a reader takes.
@@ -191,19 +191,19 @@ pub enum ListError {
         /// Entries in the file.
         found: usize,
     },
-    /// Two entries at one path, or at paths that differ by case alone.
+    /// Two entries have the same path, or paths that differ only by case.
     #[error("bundle.json lists entry {path} twice, or beside one that differs by case alone")]
     Duplicate {
         /// The second of them.
         path: EntryPath,
     },
-    /// A path that the container uses itself.
+    /// A path that the bundle's format uses itself.
     #[error("bundle.json lists {path}, a name that the format keeps for itself")]
     Reserved {
         /// The entry.
         path: EntryPath,
     },
-    /// An entry larger than the format can hold.
+    /// An entry that is larger than the format allows.
     #[error("bundle.json gives entry {path} a size of {size} bytes, at most {MAX_ENTRY_BYTES} are allowed")]
     TooLarge {
         /// The entry.
@@ -219,7 +219,7 @@ pub enum ListError {
         /// The digest it lists.
         digest: Digest,
     },
-    /// Add-ons that cannot be put into an order.
+    /// Add-ons that need each other, so that no order is possible.
     #[error("bundle.json has add-ons that need each other first: {}", circle_words(names))]
     Circle {
         /// Their names.
@@ -230,13 +230,13 @@ pub enum ListError {
     NoManifest {
         /// The image.
         reference: ImageRef,
-        /// The digest that is missing.
+        /// The digest of the missing manifest.
         digest: Digest,
     },
 }
 
 impl BundleList {
-    /// The canonical bytes, which are what gets signed.
+    /// The canonical bytes, which are signed.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         canonical_json(self)
@@ -247,7 +247,7 @@ impl BundleList {
     /// # Errors
     /// Any [`ListError`]; nothing is repaired.
     pub fn parse(bytes: &[u8]) -> Result<Self, ListError> {
-        /// The one field that every version of the format has.
+        /// The only field that every version of the format has.
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Versioned {

@@ -1,4 +1,4 @@
-//! Moments, as files write them: RFC 3339, in UTC, to the second.
+//! Moments in the form of files: RFC 3339, in UTC, to the second.
 
 use std::fmt;
 use std::str::FromStr;
@@ -16,13 +16,13 @@ use crate::text_type;
 pub struct Moment(OffsetDateTime);
 
 impl Moment {
-    /// By this host's clock.
+    /// The present moment by this host's clock.
     #[must_use]
     pub fn now() -> Self {
         Self::of(OffsetDateTime::now_utc())
     }
 
-    /// By the second.
+    /// The moment of this time, to the second.
     #[must_use]
     pub fn of(time: OffsetDateTime) -> Self {
         Self(time.to_offset(UtcOffset::UTC).replace_nanosecond(0).unwrap_or(time))
@@ -34,13 +34,13 @@ impl Moment {
         Day::of(self.0.date())
     }
 
-    /// As part of a file's name, where it sorts: `2026-11-27T120000Z`.
+    /// The moment as a part of a file's name that sorts by time: `2026-11-27T120000Z`.
     #[must_use]
     pub fn in_file_names(self) -> String {
         self.to_string().replace(':', "")
     }
 
-    /// The moment so much later.
+    /// The moment that is later by `time`.
     #[must_use]
     pub fn after(self, duration: Duration) -> Self {
         Self::of(self.0 + duration)
@@ -63,7 +63,7 @@ impl FromStr for Moment {
     type Err = TextError;
 
     fn from_str(text: &str) -> Result<Self, TextError> {
-        // Years of more than four digits have no such form.
+        // Years of more than four digits do not have this form.
         let time = OffsetDateTime::parse(text, &Rfc3339).ok().filter(|time| (0..=9998).contains(&time.year()));
         time.map(Self::of).ok_or_else(|| TextError::new(text, "a moment such as `2026-11-21T12:40:10Z`"))
     }

@@ -1,6 +1,6 @@
-//! Names with a shape: entry paths, image references, platforms, Kubernetes versions.
+//! Names with a fixed form: entry paths, image references, platforms, Kubernetes versions.
 //!
-//! Each is built by `FromStr` alone, and serde goes through it, so that a value of the type is always well formed.
+//! Only `FromStr` makes them, also for serde, so that a value of the type is always well formed.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,10 +9,10 @@ use crate::limits::MAX_PATH_BYTES;
 use crate::text::TextError;
 use crate::{Digest, text_type};
 
-/// Where an entry lies in the bundle: a relative path of plain ASCII names joined by `/`, at most 100 bytes.
+/// The path of an entry in the bundle: a relative path of plain ASCII names joined by `/`, at most 100 bytes.
 ///
-/// Names hold letters, digits, `.`, `_`, `-` and `+` only, none starts with a dot, so that no file system folds two of
-/// them into one but by case, which [`crate::BundleList::parse`] refuses.
+/// Names have only letters, digits, `.`, `_`, `-` and `+`, and none starts with a dot. So no file system takes two of them for the same,
+/// except by case, which [`crate::BundleList::parse`] refuses.
 ///
 /// ```
 /// use kbundle_format::EntryPath;
@@ -32,7 +32,7 @@ impl EntryPath {
         &self.0
     }
 
-    /// Where a blob lies in an OCI image layout: `blobs/sha256/HEX`.
+    /// The path of a blob in an OCI image layout: `blobs/sha256/HEX`.
     #[must_use]
     pub fn blob(digest: &Digest) -> Self {
         Self(format!("blobs/sha256/{}", digest.hex()))
@@ -62,7 +62,7 @@ impl fmt::Display for EntryPath {
 
 text_type!(EntryPath, r"^[A-Za-z0-9_+-][A-Za-z0-9._+-]*(/[A-Za-z0-9_+-][A-Za-z0-9._+-]*)*$");
 
-/// An operating system and an architecture as OCI and Go name them: `linux/amd64`.
+/// An operating system and an architecture, named as in OCI and Go: `linux/amd64`.
 ///
 /// ```
 /// use kbundle_format::Platform;
@@ -84,13 +84,13 @@ impl Platform {
         &self.os
     }
 
-    /// The architecture in Go's words, such as `amd64`.
+    /// The architecture by Go's name, such as `amd64`.
     #[must_use]
     pub fn architecture(&self) -> &str {
         &self.architecture
     }
 
-    /// The platform this program was compiled for.
+    /// The platform for which this program was compiled.
     #[must_use]
     pub fn of_this_program() -> Self {
         let architecture = match std::env::consts::ARCH {
@@ -143,7 +143,7 @@ pub struct KubeVersion {
 }
 
 impl KubeVersion {
-    /// Built from its numbers.
+    /// A version from its numbers.
     #[must_use]
     pub const fn new(major: u16, minor: u16, patch: u16) -> Self {
         Self { major, minor, patch }
@@ -182,7 +182,7 @@ text_type!(KubeVersion, r"^v?(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)$"
 
 /// A full image reference: registry, repository and tag, such as `registry.k8s.io/pause:3.8`, or digest in place of the tag.
 ///
-/// The registry is always written out; nothing is filled in from Docker's habits.
+/// The registry is always explicit; Docker's defaults are not filled in.
 ///
 /// ```
 /// use kbundle_format::ImageRef;
@@ -198,7 +198,7 @@ pub struct ImageRef {
     version: ImageVersion,
 }
 
-/// Which of a repository's images.
+/// Selects one of a repository's images.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum ImageVersion {
     Tag(String),
@@ -206,7 +206,7 @@ enum ImageVersion {
 }
 
 impl ImageRef {
-    /// Host and, where given, port: `registry.k8s.io`.
+    /// Host, and port if one is given: `registry.k8s.io`.
     #[must_use]
     pub fn registry(&self) -> &str {
         &self.registry
@@ -227,7 +227,7 @@ impl ImageRef {
         }
     }
 
-    /// The digest, where it takes the place of the tag.
+    /// The digest, if there is one in place of the tag.
     #[must_use]
     pub fn digest(&self) -> Option<Digest> {
         match self.version {

@@ -1,4 +1,4 @@
-//! Work spread over threads, with the results in the order in which the work came.
+//! Work spread over threads, with the results in the order of the work.
 
 use std::thread;
 
@@ -10,12 +10,12 @@ pub(crate) struct Intake<In, Out> {
     order: Sender<Receiver<Out>>,
 }
 
-/// The far end was dropped: nobody wants more results.
+/// The receiver of the results was dropped.
 #[derive(Debug)]
 pub(crate) struct Unwanted;
 
 impl<In, Out> Intake<In, Out> {
-    /// Hands over one piece of work; waits while as many pieces as there are threads (and two more) are under way.
+    /// Adds one piece of work. Waits while as many pieces are in progress as there are threads (and two more).
     pub(crate) fn push(&self, job: In) -> Result<(), Unwanted> {
         let (result, slot) = bounded(1);
         self.order.send(slot).map_err(|_| Unwanted)?;
@@ -29,13 +29,13 @@ pub(crate) struct Results<Out>(Receiver<Receiver<Out>>);
 impl<Out> Iterator for Results<Out> {
     type Item = Out;
 
-    /// `None` also where a worker died, which callers see as work that is missing at the end.
+    /// `None` also if a worker died; callers notice the missing work at the end.
     fn next(&mut self) -> Option<Out> {
         self.0.recv().ok()?.recv().ok()
     }
 }
 
-/// Starts `threads` workers. Each makes its own tool with `tool` (a compressor, say) and uses it for all its work.
+/// Starts `threads` workers. Each makes its own tool (such as a compressor) with `tool` and uses it for all of its work.
 pub(crate) fn workers<In, Out, Tool, Make, Work>(
     threads: usize,
     tool: Make,
@@ -54,7 +54,7 @@ where
         thread::spawn(move || {
             let mut tool = tool();
             while let Ok((job, result)) = queue.recv() {
-                // A send fails when the results were dropped early, as after an error; the work is then unwanted.
+                // A send fails if the results were dropped early, for example after an error; the work is then not needed.
                 let _ = result.send(work(&mut tool, job));
             }
         });

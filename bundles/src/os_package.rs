@@ -1,5 +1,5 @@
-//! Packages of distributions that a bundle brings to hosts. Those of a distribution lie in `os-packages/DISTRIBUTION/`, each before those that
-//! depend on it.
+//! Packages of distributions that a bundle brings to hosts. The packages of a distribution are in `os-packages/DISTRIBUTION/`, each before
+//! those that depend on it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,12 +11,12 @@ use crate::{Entry, EntryKind};
 /// The folder of all distributions.
 pub const FOLDER: &str = "os-packages";
 
-/// A release of a distribution: `ID` and `VERSION_ID` of os-release(5) with a dash between them, such as `debian-12` or `ubuntu-24.04`.
+/// A release of a distribution: `ID` and `VERSION_ID` of os-release(5), joined by a dash, such as `debian-12` or `ubuntu-24.04`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DistributionName(String);
 
 impl DistributionName {
-    /// The release that a host has, by `ID` and `VERSION_ID`; `None` for a distribution without versions.
+    /// The release of a host, from `ID` and `VERSION_ID`; `None` for a distribution without versions.
     #[must_use]
     pub fn of(id: &str, version_id: &str) -> Option<Self> {
         format!("{id}-{version_id}").parse().ok()

@@ -1,4 +1,4 @@
-//! Frames decoded piece by piece, for whoever looks at each piece before the next.
+//! Decodes frames piece by piece, for callers that process each piece before the next.
 
 use std::io;
 
@@ -7,28 +7,28 @@ use zstd::zstd_safe::DParameter;
 
 use crate::frame::MAX_WINDOW_LOG;
 
-/// Decodes so that each piece can be hashed while it still lies in the processor's cache.
+/// Decodes so that each piece can be hashed while it is still in the processor's cache.
 pub(crate) struct PieceDecoder(Decoder<'static>);
 
 impl PieceDecoder {
     pub fn new() -> io::Result<Self> {
         let mut decoder = Decoder::new()?;
-        // Content is decoded to where it stays, without a window of zstd's own to copy it from.
+        // Content is decoded directly to its final place, without a copy from a window of zstd's own.
         decoder.set_parameter(DParameter::StableOutBuffer(true))?;
         decoder.set_parameter(DParameter::WindowLogMax(MAX_WINDOW_LOG))?;
         Ok(Self(decoder))
     }
 
-    /// Prepares for another frame, whatever became of the one before.
+    /// Prepares for another frame, even if the previous one was not finished.
     pub fn begin(&mut self) -> io::Result<()> {
         self.0.reinit()
     }
 
-    /// Decodes the frame's next bytes to behind `content`, whose memory must suffice for all of the frame from its first piece on.
+    /// Decodes the frame's next bytes and appends them to `content`, which must have memory for the whole frame from the first piece on.
     /// Returns whether the frame ended exactly with the last byte of `piece`.
     ///
     /// # Errors
-    /// zstd's refusal, or that the frame ended before the last byte.
+    /// zstd's error, or an error when the frame ended before the last byte.
     pub fn decode(&mut self, piece: &[u8], content: &mut Vec<u8>) -> io::Result<bool> {
         let mut input = InBuffer::around(piece);
         loop {

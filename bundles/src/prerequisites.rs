@@ -1,4 +1,4 @@
-//! Which add-ons of a bundle need which others first.
+//! Which add-ons of a bundle need others first.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +15,7 @@ pub struct Prerequisites(BTreeMap<String, BTreeSet<String>>);
 pub struct Need<'a> {
     /// The add-on.
     pub of: &'a str,
-    /// What it needs.
+    /// The add-on that it needs.
     pub name: &'a str,
 }
 
@@ -34,7 +34,7 @@ impl Prerequisites {
         self.0.is_empty()
     }
 
-    /// Every need, by the names.
+    /// Every prerequisite, sorted by the names.
     pub fn needs(&self) -> impl Iterator<Item = Need<'_>> {
         self.0.iter().flat_map(|(of, names)| names.iter().map(move |name| Need { of, name }))
     }
@@ -44,7 +44,7 @@ impl Prerequisites {
         self.needs().filter(|need| listed.contains(&need.of) && !listed.contains(&need.name))
     }
 
-    /// The `listed` in an order that has each behind what it needs, and otherwise is theirs. What is in a circle keeps its place.
+    /// The `listed`, each after its prerequisites, and otherwise in the given order. Add-ons in a circle keep their places.
     #[must_use]
     pub fn in_order<'a>(&self, listed: &[&'a str]) -> Vec<&'a str> {
         let mut left = listed.to_vec();
@@ -57,12 +57,12 @@ impl Prerequisites {
         ordered
     }
 
-    /// Names that need each other, each the one behind it and the last the first.
+    /// Names that need each other: each needs the next one, and the last needs the first.
     #[must_use]
     pub fn circle(&self) -> Option<Vec<&str>> {
         let mut done = BTreeSet::new();
         for start in self.0.keys() {
-            // A chain of names may be long: it is followed without recursion.
+            // A chain of names may be long, so it is followed without recursion.
             let mut path = vec![(start.as_str(), self.of(start))];
             let mut places = BTreeMap::from([(start.as_str(), 0)]);
             while let Some((name, needed)) = path.last_mut() {
@@ -87,7 +87,7 @@ impl Prerequisites {
         None
     }
 
-    /// What an add-on needs.
+    /// The prerequisites of an add-on.
     fn of<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> + use<'a> {
         self.0.get(name).into_iter().flatten().map(String::as_str)
     }

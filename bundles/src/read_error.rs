@@ -15,30 +15,30 @@ use crate::{Digest, EntryPath};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadError {
-    /// Another kind of file.
+    /// It is another kind of file.
     #[error("it is {found}, not a bundle")]
     NotABundle {
-        /// What it is.
+        /// The kind of the file.
         found: FileKind,
     },
-    /// The file itself, or its volumes.
+    /// An error of the file itself, or of its volumes.
     #[error(transparent)]
     Source(#[from] SourceError),
-    /// The zstd layer.
+    /// An error in the zstd layer.
     #[error(transparent)]
     Frame(#[from] FrameError),
-    /// The seek table.
+    /// An error in the seek table.
     #[error(transparent)]
     SeekTable(#[from] SeekTableError),
-    /// The tar layer.
+    /// An error in the tar layer.
     #[error("{source} (frame at offset {offset})")]
     Tar {
-        /// Offset in the file of the frame that holds it.
+        /// Offset in the file of the frame that contains it.
         offset: u64,
         /// What is wrong.
         source: TarError,
     },
-    /// The frames do not lie as a bundle's do.
+    /// The frames are not laid out as in a bundle.
     #[error("the archive is not a bundle's at offset {offset}: {reason}")]
     Layout {
         /// Offset in the file.
@@ -49,42 +49,42 @@ pub enum ReadError {
     /// The file ends before the archive does.
     #[error("the bundle is cut off: it ends {missing}")]
     CutOff {
-        /// What is missing.
+        /// The missing part.
         missing: String,
     },
-    /// The list.
+    /// An error in the list.
     #[error(transparent)]
     List(#[from] ListError),
-    /// The signatures.
+    /// An error of the signatures.
     #[error(transparent)]
     Trust(#[from] TrustError),
-    /// Something in the archive that the list does not have, or not there.
+    /// The archive contains something that is not in the list, or not in this place.
     #[error("the archive holds {path}, which is not the next entry of the signed list")]
     NotListed {
         /// The entry.
         path: EntryPath,
-        /// Where in the file it begins.
+        /// The offset in the file at which it begins.
         offset: u64,
     },
-    /// Something in the list that the archive does not have.
+    /// The list contains an entry that is not in the archive.
     #[error("entry {path} is in the signed list but not in the file")]
     Missing {
         /// The entry.
         path: EntryPath,
     },
-    /// Content that is not what was signed.
+    /// Content that does not match the signed list.
     #[error("entry {path} has digest {actual} instead of {expected}")]
     Digest {
         /// The entry.
         path: EntryPath,
         /// Digest in the list.
         expected: Digest,
-        /// Digest of what is there.
+        /// Digest of the content.
         actual: Digest,
-        /// Where in the file the entry begins.
+        /// The offset in the file at which the entry begins.
         offset: u64,
     },
-    /// Where the content was to go.
+    /// The destination of the content cannot be written.
     #[error("cannot write the content of {path}")]
     Sink {
         /// The entry.
@@ -92,18 +92,18 @@ pub enum ReadError {
         /// The cause.
         source: io::Error,
     },
-    /// Something that was met while an entry was read, or next to it.
+    /// An error that occurred in an entry, or next to it.
     #[error("in or next to entry {path}")]
     Near {
         /// The entry.
         path: EntryPath,
-        /// What was met.
+        /// The error.
         source: Box<ReadError>,
     },
 }
 
 impl ReadError {
-    /// The error itself, without the entry that it was met next to.
+    /// The error itself, without the entry near which it occurred.
     #[must_use]
     pub fn plain(&self) -> &Self {
         match self {
@@ -121,7 +121,7 @@ impl ReadError {
         }
     }
 
-    /// Where in the file it was met, where that is known.
+    /// The offset of the error in the file, if it is known.
     #[must_use]
     pub fn offset(&self) -> Option<u64> {
         match self.plain() {
@@ -134,7 +134,7 @@ impl ReadError {
         }
     }
 
-    /// Whether damaged bytes may be why: neither a path, nor a signature, nor the place where content was to go.
+    /// Whether damaged bytes may be the cause: not a path, a signature, or the destination of content.
     #[must_use]
     pub fn may_be_damage(&self) -> bool {
         !matches!(
@@ -143,7 +143,7 @@ impl ReadError {
         )
     }
 
-    /// Adds the entry that it was met in or next to, unless it names one.
+    /// Adds the entry in which, or next to which, it occurred, unless the error names one.
     pub(crate) fn near(self, entry: Option<&EntryPath>) -> Self {
         match (self, entry) {
             (error @ (Self::Frame(_) | Self::Tar { .. } | Self::Layout { .. } | Self::CutOff { .. }), Some(path)) => {

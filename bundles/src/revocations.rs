@@ -1,7 +1,7 @@
-//! Revocations: keys whose signatures no longer count, and bundles that nobody may use any more, in one signed file.
+//! Revocations: keys whose signatures do not count any more, and bundles that must not be used any more, in one signed file.
 //!
-//! The file is a DSSE envelope of the type [`PAYLOAD_TYPE`]. One trusted key has to have signed it; a key may revoke itself. The page about
-//! the form is `docs/revocations-format.md`. Readers apply it where they verify a bundle's list ([`TrustPolicy::revoking`]).
+//! The file is a DSSE envelope of the type [`PAYLOAD_TYPE`]. At least one trusted key has to have signed it; a key may revoke itself. The
+//! page about the form is `docs/revocations-format.md`. Readers apply it when they verify a bundle's list ([`TrustPolicy::revoking`]).
 //!
 //! [`TrustPolicy::revoking`]: crate::TrustPolicy::revoking
 
@@ -26,13 +26,13 @@ const MAX_REASON_CHARS: usize = 200;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RevocationsError {
-    /// Not such a file, or one of a later form.
+    /// It is not such a file, or has a newer form.
     #[error("{file} is not a file of revocations that this program reads")]
     Shape {
         /// The file.
         file: String,
     },
-    /// More than a reader takes.
+    /// It is larger than a reader accepts.
     #[error("{file} is larger than {MAX_REVOCATIONS_BYTES} bytes")]
     Size {
         /// The file.
@@ -44,7 +44,7 @@ pub enum RevocationsError {
         /// The file.
         file: String,
     },
-    /// It names one of the keys as its signer, and that key did not sign what it holds.
+    /// It names one of the keys as its signer, but the key's signature does not match its content.
     #[error("{file} is not what {key} signed: it was changed afterwards")]
     Altered {
         /// The file.
@@ -125,10 +125,10 @@ impl Revocations {
         envelope::sign(PAYLOAD_TYPE, self, keys)
     }
 
-    /// Reads a file that messages call `file`, and names the keys of `trusted` that signed it.
+    /// Reads a file, which messages call `file`. Also returns the keys of `trusted` that signed it.
     ///
     /// # Errors
-    /// Not signed by any of them, or another kind of file.
+    /// When none of them signed it, or it is another kind of file.
     pub fn read(file: &str, bytes: &[u8], trusted: &[VerifyingKey]) -> Result<(Self, Vec<KeyId>), RevocationsError> {
         let file = || file.to_owned();
         if u64::try_from(bytes.len()).is_ok_and(|size| size > MAX_REVOCATIONS_BYTES) {

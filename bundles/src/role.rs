@@ -1,4 +1,4 @@
-//! What a host does in a cluster.
+//! The roles of a host in a cluster.
 
 use std::str::FromStr;
 

@@ -1,7 +1,8 @@
-//! A bundle that is encrypted for its journey, and read without a plain copy.
+//! A bundle that is encrypted for transport, and read without a plain copy.
 //!
-//! The format is that of the program age: <https://age-encryption.org/v1>. Content is cut into pieces of 64 KiB, each encrypted and authenticated
-//! with its number, and the last one says that it is the last. So any part is read alone, and a file that was cut is noticed when it is opened.
+//! The format is that of the program age: <https://age-encryption.org/v1>. Content is divided into pieces of 64 KiB. Each is encrypted and
+//! authenticated with its number, and the last one is marked. So any part can be read alone, and a truncated file is noticed when it is
+//! opened.
 
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,28 +11,28 @@ use age::secrecy::SecretString;
 use age::stream::{StreamReader, StreamWriter};
 use age::{DecryptError, Decryptor};
 
-use crate::source::{BundleSource, SourceReader};
+use crate::stored::{FromFront, ReadAt, Stored};
 
-/// How a sealed file begins.
+/// The first bytes of a sealed file.
 pub const MAGIC: &[u8] = b"age-encryption.org/v1\n";
-/// The work that a guess of the passphrase costs, as the program age has it: 256 MiB of memory and about a second.
+/// The cost of one guess of the passphrase, as in the program age: 256 MiB of memory and about a second.
 const WORK_FACTOR: u8 = 18;
-/// Bounds what a file of somebody else's can make a host do: 1 GiB of memory.
+/// Limits what somebody else's file can make a host do: 1 GiB of memory.
 const MAX_WORK_FACTOR: u8 = 20;
 
-/// To whom a file is encrypted.
+/// The recipients or the passphrase that a file is encrypted to.
 pub enum Seal {
-    /// Each of them opens it alone.
+    /// Each of them can open it alone.
     Recipients(Vec<age::x25519::Recipient>),
-    /// Whoever has the passphrase opens it.
+    /// The passphrase opens it.
     Passphrase(SecretString),
 }
 
 impl Seal {
-    /// Encrypts what is written into `output`. Its `finish` has to be called.
+    /// Returns a writer that encrypts into `output`. The caller has to call its `finish`.
     ///
     /// # Errors
-    /// There is no recipient, or `output` fails.
+    /// When there is no recipient, or `output` fails.
     pub fn wrap<W: Write>(&self, output: W) -> io::Result<StreamWriter<W>> {
         let made = match self {
             Self::Recipients(recipients) => {
@@ -47,9 +48,9 @@ impl Seal {
     }
 }
 
-/// What opens a sealed file.
+/// Opens a sealed file.
 pub enum Opener {
-    /// Any of them.
+    /// Any of these identities.
     Identities(Vec<Box<dyn age::Identity + Send + Sync>>),
     /// A passphrase.
     Passphrase(Box<age::scrypt::Identity>),
@@ -64,7 +65,7 @@ impl Opener {
         Self::Passphrase(Box::new(identity))
     }
 
-    /// What opens it, for people.
+    /// The name of the opener, for people.
     fn name(&self) -> &'static str {
         match self {
             Self::Identities(_) => "identity",
@@ -79,10 +80,10 @@ impl Opener {
         }
     }
 
-    /// Opens what `input` gives.
+    /// Opens the sealed content of `input`.
     ///
     /// # Errors
-    /// [`OpenError`]: before a byte of content was given.
+    /// [`OpenError`], before any content is returned.
     pub fn open<R: Read>(&self, input: R) -> Result<StreamReader<BufReader<R>>, OpenError> {
         let input = BufReader::with_capacity(1 << 18, input);
         let decryptor = Decryptor::new_buffered(input).map_err(|error| match error {
@@ -109,17 +110,17 @@ impl Opener {
     }
 }
 
-/// Why a sealed file is not opened.
+/// Why a sealed file cannot be opened.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// The file itself.
+    /// The file itself cannot be read.
     #[error("cannot read it")]
     File {
         /// The cause.
         source: io::Error,
     },
-    /// Something else.
+    /// It is not an age file.
     #[error("it does not begin as an age file")]
     NotSealed,
     /// A passphrase is needed.
@@ -131,16 +132,16 @@ pub enum OpenError {
     /// It is encrypted to others.
     #[error("the {opener} does not open it: it was encrypted to another, or its beginning is damaged")]
     Closed {
-        /// What was given.
+        /// The opener that was given.
         opener: &'static str,
     },
-    /// Its beginning asks for too much.
+    /// Its header demands too much work.
     #[error("opening it takes 2^{required} units of work, more than kbundle and kinstall ask for")]
     Work {
-        /// As the file says.
+        /// The work factor in the file.
         required: u8,
     },
-    /// It was opened, and is not what was written.
+    /// It was opened, but its content is not what was written.
     #[error("it is damaged or not complete: {reason}")]
     Damaged {
         /// What was found.
@@ -152,7 +153,7 @@ fn damaged(error: &io::Error) -> OpenError {
     OpenError::Damaged { reason: damage(error) }
 }
 
-/// What an error means that came while an opened file was read.
+/// The meaning of an error that occurred while an opened file was read.
 #[must_use]
 pub fn damage(error: &io::Error) -> String {
     match error.kind() {
@@ -162,36 +163,42 @@ pub fn damage(error: &io::Error) -> String {
     }
 }
 
-type Content = StreamReader<BufReader<SourceReader>>;
+type Content = StreamReader<BufReader<FromFront<Stored>>>;
 
 /// A sealed bundle that was opened.
 pub(crate) struct Unsealed {
-    sealed: BundleSource,
+    sealed: Stored,
     opener: Arc<Opener>,
-    /// Bytes of the content.
-    pub length: u64,
-    /// One thread at a time. Taken out while it reads: after an error nobody knows where it stands.
+    /// Size of the content in bytes.
+    length: u64,
+    /// One thread at a time. It is taken out during a read: after an error, its position is unknown.
     content: Mutex<Option<Content>>,
 }
 
 impl Unsealed {
-    /// Opens `sealed` and looks at its last piece, without which it is not complete.
-    pub fn open(sealed: BundleSource, opener: Arc<Opener>) -> Result<Self, OpenError> {
-        let mut content = opener.open(sealed.reader())?;
+    /// Opens `sealed` and reads its last piece, without which it is incomplete.
+    pub fn open(sealed: Stored, opener: Arc<Opener>) -> Result<Self, OpenError> {
+        let mut content = opener.open(FromFront::new(sealed.clone()))?;
         let length = content.seek(SeekFrom::End(0)).map_err(|error| damaged(&error))?;
         Ok(Self { sealed, opener, length, content: Mutex::new(Some(content)) })
     }
 
-    /// The file as it lies there.
-    pub fn sealed(&self) -> &BundleSource {
+    /// The file in its sealed form.
+    pub fn sealed(&self) -> &Stored {
         &self.sealed
     }
+}
 
-    pub fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+impl ReadAt for Unsealed {
+    fn size_bytes(&self) -> u64 {
+        self.length
+    }
+
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         let mut content = self.content.lock().unwrap_or_else(PoisonError::into_inner);
         let mut reader = match content.take() {
             Some(reader) => reader,
-            None => self.opener.open(self.sealed.reader()).map_err(io::Error::other)?,
+            None => self.opener.open(FromFront::new(self.sealed.clone())).map_err(io::Error::other)?,
         };
         reader.seek(SeekFrom::Start(offset))?;
         reader.read_exact(buffer)?;
@@ -210,7 +217,7 @@ mod tests {
     use super::*;
     use crate::fixtures::noise;
 
-    /// A file of noise that is sealed, what it holds, and what opens it.
+    /// A sealed file of random bytes, its content, and its opener.
     fn sealed(length: usize) -> (TempDir, Vec<u8>, Arc<Opener>) {
         let identity = age::x25519::Identity::generate();
         let content = noise(7, length);
@@ -221,10 +228,8 @@ mod tests {
         (folder, content, Arc::new(Opener::Identities(vec![Box::new(identity)])))
     }
 
-    fn open(folder: &TempDir, opener: &Arc<Opener>) -> Result<BundleSource, OpenError> {
-        let source = BundleSource::open(&folder.path().join("sealed")).unwrap();
-        assert!(source.is_sealed().unwrap());
-        source.unsealed(opener)
+    fn open(folder: &TempDir, opener: &Arc<Opener>) -> Result<Unsealed, OpenError> {
+        Unsealed::open(Stored::open_all(&[folder.path().join("sealed")]).unwrap(), Arc::clone(opener))
     }
 
     #[test]
@@ -242,7 +247,7 @@ mod tests {
                 }
             }
             let mut all = Vec::new();
-            source.reader().read_to_end(&mut all).unwrap();
+            FromFront::new(source).read_to_end(&mut all).unwrap();
             assert_eq!(all, content);
         }
     }

@@ -1,8 +1,8 @@
-//! The seek table at the end of a bundle: where each frame lies, in the zstd seekable format, version 0.1.0.
+//! The seek table at the end of a bundle: the place of each frame, in the zstd seekable format, version 0.1.0.
 //!
-//! Source: `contrib/seekable_format/zstd_seekable_compression_format.md` of the zstd project. The table is a convenience and
-//! never trusted: what it leads to is checked like anything else, and a reader that goes through the whole file
-//! compares it with the frames it has seen.
+//! Source: `contrib/seekable_format/zstd_seekable_compression_format.md` of the zstd project. The table is a convenience and never trusted:
+//! content that is found through it is checked like any other, and a reader of the whole file compares the table with the frames that it
+//! has seen.
 
 use std::io;
 
@@ -15,15 +15,15 @@ pub const SKIPPABLE_KIND: u8 = 0xE;
 const SEEKABLE_MAGIC: u32 = 0x8F92_EAB1;
 const FOOTER_BYTES: usize = 9;
 const ROW_BYTES: usize = 8;
-/// Enough for 8 GiB frames' worth of the largest bundles; bounds the memory a table can ask for.
+/// Enough for the largest bundles, even with many small frames; limits the memory that a table can demand.
 const MAX_FRAMES: usize = 4 << 20;
 
 /// Sizes of one frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FrameSizes {
-    /// In the file.
+    /// Its size in the file.
     pub compressed: u32,
-    /// Of its content.
+    /// The size of its content.
     pub content: u32,
 }
 
@@ -31,22 +31,22 @@ pub struct FrameSizes {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SeekTableError {
-    /// The file could not be read at its end.
+    /// The end of the file could not be read.
     #[error("cannot read the seek table at the end of the bundle")]
     Read {
         /// The cause.
         source: io::Error,
     },
-    /// The bytes there are something else.
+    /// The end of the file is something else.
     #[error("the bundle does not end in a seek table ({reason}); it is cut off or something was appended")]
     Shape {
         /// What is wrong.
         reason: &'static str,
     },
-    /// The table does not describe this file.
+    /// The table does not match this file.
     #[error("the seek table does not describe this file: {reason}")]
     Lies {
-        /// What does not fit.
+        /// What does not match.
         reason: &'static str,
     },
 }

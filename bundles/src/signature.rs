@@ -1,8 +1,8 @@
-//! Signatures over the list, and the question whether they are enough.
+//! Signatures over the list, and the check whether they are enough.
 //!
-//! A signature file holds the base64 of one raw signature over the bytes of `bundle.json`. It is named
-//! `signatures/KEYID.sig` in a bundle, and may lie beside the bundle as well (detached). The name is a hint for people;
-//! what counts is whether a trusted key verifies the content.
+//! A signature file contains the base64 of one raw signature over the bytes of `bundle.json`. Its name in a bundle is
+//! `signatures/KEYID.sig`; it may also be beside the bundle (detached). The name is a hint for people; only verification with a trusted key
+//! counts.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use crate::revocations::{Reason, Revocations, RevokedBundle};
 use crate::{Digest, KeyId, SigningKey, VerifyingKey, text_file};
 
-/// One signature as a file has it.
+/// One signature, in a file's form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignatureFile {
     /// The file's name, for messages.
@@ -30,7 +30,7 @@ impl SignatureFile {
         Self { name: format!("signatures/{}.sig", key.verifying_key().id()), content }
     }
 
-    /// Takes a signature that another program made, in base64 or raw; `None` unless it is by `key` over `list_bytes`.
+    /// Accepts a signature that another program made, in base64 or raw; `None` unless it is by `key` over `list_bytes`.
     #[must_use]
     pub fn made_elsewhere(content: &[u8], list_bytes: &[u8], key: &VerifyingKey) -> Option<Self> {
         let raw = [Some(content.to_vec()), decode(content)];
@@ -44,14 +44,14 @@ impl SignatureFile {
     }
 }
 
-/// The signature that `content` holds in base64. Tools break its lines, and editors add a byte order mark.
+/// The signature in `content`, which is base64. Tools break its lines, and editors add a byte order mark.
 fn decode(content: &[u8]) -> Option<Vec<u8>> {
     let mut text = text_file::decode(content).ok()?;
     text.retain(|character| !character.is_ascii_whitespace());
     BASE64.decode(text).ok()
 }
 
-/// Whose signatures are asked for, and how many of them.
+/// Whose signatures are required, and how many.
 ///
 /// ```
 /// use kbundle_format::{SignatureFile, SigningKey, TrustPolicy, key::Algorithm};
@@ -71,22 +71,22 @@ pub struct TrustPolicy {
     revocations: Arc<[Revocations]>,
 }
 
-/// Why signatures are not enough, or a policy makes no sense.
+/// Why signatures are not enough, or a policy is not possible.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrustError {
     /// No key to trust.
     #[error("no trusted key was given")]
     NoKeys,
-    /// The threshold cannot be met, or asks for nothing.
+    /// The threshold cannot be met, or is zero.
     #[error("a threshold of {threshold} is not possible with {keys} different trusted key(s)")]
     Threshold {
-        /// What was asked for.
+        /// The given threshold.
         threshold: usize,
-        /// Different keys given.
+        /// The number of different keys.
         keys: usize,
     },
-    /// Nobody signed.
+    /// There are no signatures.
     #[error("the bundle is not signed")]
     Unsigned,
     /// Too few signatures by trusted keys.
@@ -94,15 +94,15 @@ pub enum TrustError {
     NotEnough {
         /// Signatures by different trusted keys.
         good: usize,
-        /// Signatures needed.
+        /// The required number of signatures.
         threshold: usize,
-        /// Each signature file and what was found.
+        /// Each signature file with the result of its check.
         carried: Vec<String>,
     },
-    /// The list is of a bundle that was revoked.
+    /// The list belongs to a revoked bundle.
     #[error("the bundle is revoked: {}{}", revoked.reason, superseded(revoked))]
     Revoked {
-        /// Why, and what to use instead.
+        /// The reason, and what to use instead.
         revoked: RevokedBundle,
     },
 }
@@ -112,7 +112,7 @@ fn superseded(revoked: &RevokedBundle) -> String {
 }
 
 impl TrustPolicy {
-    /// Trusts each of `keys`; `threshold` different ones of them have to have signed.
+    /// Trusts each of `keys`; `threshold` different ones have to have signed.
     pub fn new(keys: impl IntoIterator<Item = VerifyingKey>, threshold: usize) -> Result<Self, TrustError> {
         let keys: BTreeMap<_, _> = keys.into_iter().map(|key| (key.id(), key)).collect();
         if keys.is_empty() {
@@ -177,14 +177,14 @@ impl TrustPolicy {
         }
     }
 
-    /// Whether a file has the name that a signature by a trusted key would have. It decides nothing.
+    /// Whether a file has the name of a trusted key's signature. This decides nothing.
     fn is_named(&self, file: &SignatureFile) -> bool {
         let name = file.name.strip_prefix("signatures/").and_then(|name| name.strip_suffix(".sig"));
         name.and_then(|name| name.parse().ok()).is_some_and(|id: KeyId| self.keys.contains_key(&id))
     }
 }
 
-/// A list whose signatures were looked at, with the keys that signed it.
+/// A list whose signatures were checked, with the keys that signed it.
 ///
 /// Only the readers make one.
 #[derive(Clone, Debug)]

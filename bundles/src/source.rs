@@ -1,32 +1,17 @@
-//! Where a bundle's bytes come from: one file, or volumes read as if they were one file.
+//! The source of a bundle's bytes: one file, or volumes that are read as one file; opened if they are sealed.
 
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read};
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use fs_err as fs;
-
 use crate::sealed::{MAGIC, OpenError, Opener, Unsealed};
-use crate::volume::{self, MendedVolume, VolumeError, VolumeSet};
+use crate::stored::{FromFront, ReadAt, Stored};
+use crate::volume::MendedVolume;
 
-/// Why a bundle's bytes cannot be had.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SourceError {
-    /// The file cannot be opened. The cause names it.
-    #[error("cannot open the bundle")]
-    Open {
-        /// The cause.
-        source: io::Error,
-    },
-    /// The volumes do not make a bundle.
-    #[error(transparent)]
-    Volume(#[from] VolumeError),
-}
+pub use crate::stored::SourceError;
 
-/// The bytes of a bundle, which any number of readers can share.
+/// The bytes of a bundle. Any number of readers can share them.
 ///
 /// ```no_run
 /// use kbundle_format::BundleSource;
@@ -37,17 +22,12 @@ pub enum SourceError {
 /// # Ok::<(), kbundle_format::source::SourceError>(())
 /// ```
 #[derive(Clone)]
-pub struct BundleSource(Arc<Inner>);
+pub struct BundleSource(Kind);
 
-struct Inner {
-    path: PathBuf,
-    kind: Kind,
-}
-
+#[derive(Clone)]
 enum Kind {
-    File { file: fs::File, length: u64 },
-    Volumes(VolumeSet),
-    Unsealed(Unsealed),
+    Stored(Stored),
+    Unsealed(Arc<Unsealed>),
 }
 
 impl BundleSource {
@@ -56,27 +36,15 @@ impl BundleSource {
         Self::open_all(&[path.to_owned()])
     }
 
-    /// Opens one bundle from several places: its volumes may lie in different folders (or on several sticks).
+    /// Opens one bundle from several places: its volumes may be in different folders (or on several sticks).
     pub fn open_all(paths: &[PathBuf]) -> Result<Self, SourceError> {
-        let failed = |source| SourceError::Open { source };
-        let named = |kind| Self(Arc::new(Inner { path: paths.first().cloned().unwrap_or_default(), kind }));
-        // What is not there at all is told apart from a folder without volumes.
-        paths.iter().try_for_each(|path| fs::metadata(path).map(drop)).map_err(failed)?;
-        if let [path] = paths
-            && path.is_file()
-            && !volume::is_volume(path).map_err(failed)?
-        {
-            let file = fs::File::open(path).map_err(failed)?;
-            let length = file.metadata().map_err(failed)?.len();
-            return Ok(named(Kind::File { file, length }));
-        }
-        Ok(named(Kind::Volumes(VolumeSet::open(paths)?)))
+        Ok(Self(Kind::Stored(Stored::open_all(paths)?)))
     }
 
-    /// Whether what lies there is sealed, so that it has to be opened before it is read as a bundle.
+    /// Whether the file is sealed, so that it has to be opened before it is read as a bundle.
     ///
     /// # Errors
-    /// It cannot be read.
+    /// When it cannot be read.
     pub fn is_sealed(&self) -> io::Result<bool> {
         let mut first = [0; MAGIC.len()];
         if self.size_bytes() < first.len() as u64 {
@@ -89,141 +57,119 @@ impl BundleSource {
     /// The content of a sealed bundle, which is decrypted while it is read.
     ///
     /// # Errors
-    /// [`OpenError`]: it is not opened by this, or it is not complete.
+    /// [`OpenError`] when `opener` does not open it, or it is incomplete.
     pub fn unsealed(&self, opener: &Arc<Opener>) -> Result<Self, OpenError> {
-        let kind = Kind::Unsealed(Unsealed::open(self.clone(), Arc::clone(opener))?);
-        Ok(Self(Arc::new(Inner { path: self.0.path.clone(), kind })))
+        let unsealed = Unsealed::open(self.stored().clone(), Arc::clone(opener))?;
+        Ok(Self(Kind::Unsealed(Arc::new(unsealed))))
     }
 
-    /// The path that it was opened by, the first of several.
+    /// The file or the volumes in their stored form.
+    fn stored(&self) -> &Stored {
+        match &self.0 {
+            Kind::Stored(stored) => stored,
+            Kind::Unsealed(unsealed) => unsealed.sealed(),
+        }
+    }
+
+    /// The same, if a byte that is read is a stored byte. The place of a byte in sealed content means nothing to people.
+    fn plain(&self) -> Option<&Stored> {
+        match &self.0 {
+            Kind::Stored(stored) => Some(stored),
+            Kind::Unsealed(_) => None,
+        }
+    }
+
+    /// The path that it was opened with; the first if there were several.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.0.path
+        self.stored().path()
     }
 
-    /// Bytes in all.
+    /// The size in bytes.
     #[must_use]
     pub fn size_bytes(&self) -> u64 {
-        match &self.0.kind {
-            Kind::File { length, .. } => *length,
-            Kind::Volumes(set) => set.bundle_bytes(),
-            Kind::Unsealed(unsealed) => unsealed.length,
-        }
+        self.0.size_bytes()
     }
 
-    /// Fills `buffer` with the bytes from `offset` on; too few of them are an error.
+    /// Fills `buffer` with the bytes from `offset` on; it is an error if there are too few.
     pub fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        match &self.0.kind {
-            Kind::File { file, .. } => file.file().read_exact_at(buffer, offset),
-            Kind::Volumes(set) => set.read_exact_at(buffer, offset),
-            Kind::Unsealed(unsealed) => unsealed.read_exact_at(buffer, offset),
-        }
+        self.0.read_exact_at(buffer, offset)
     }
 
-    /// The volume that holds the byte at `offset`, and which byte of that file it is; `None` for a single file.
+    /// The volume that contains the byte at `offset`, and the offset in that file; `None` for a single file.
     #[must_use]
     pub fn volume_at(&self, offset: u64) -> Option<(PathBuf, u64)> {
-        match &self.0.kind {
-            // Where a byte of sealed content lies says nothing to anybody.
-            Kind::File { .. } | Kind::Unsealed(_) => None,
-            Kind::Volumes(set) => set.volume_at(offset),
-        }
+        self.plain()?.volume_at(offset)
     }
 
-    /// The part of `range` that lies in the first volume that is not as it was cut; `None` where there is none, and for a single file, which
-    /// has no digest of its own.
+    /// The part of `range` in the first damaged volume; `None` if there is none, and for a single file, which has no digest of its own.
     ///
     /// Reads the volumes up to that one.
     #[must_use]
     pub fn damaged_volume(&self, range: Range<u64>) -> Option<Range<u64>> {
-        match &self.0.kind {
-            Kind::File { .. } | Kind::Unsealed(_) => None,
-            Kind::Volumes(set) => set.damaged_in(range),
-        }
+        self.plain()?.damaged_volume(range)
     }
 
-    /// Looks for damaged volumes, by reading all of them, and from here on does without those: another copy is read, or parity stands in.
-    /// Whether that changed anything. Nothing changes for a single file, or where parity does not suffice.
+    /// Reads all volumes to find damaged ones, and does not use those from now on: another copy is read, or parity replaces them. Returns
+    /// whether that changed anything. Nothing changes for a single file, or if parity does not suffice.
     #[must_use]
     pub fn mend(&self) -> bool {
-        match &self.0.kind {
-            Kind::File { .. } => false,
-            Kind::Volumes(set) => set.mend(),
-            Kind::Unsealed(unsealed) => unsealed.sealed().mend(),
-        }
+        self.stored().mend()
     }
 
-    /// The volumes that are missing or damaged and that others stand in for.
+    /// The missing or damaged volumes that others replace.
     #[must_use]
     pub fn mended(&self) -> Vec<MendedVolume> {
-        match &self.0.kind {
-            Kind::File { .. } => Vec::new(),
-            Kind::Volumes(set) => set.mended(),
-            Kind::Unsealed(unsealed) => unsealed.sealed().mended(),
-        }
+        self.stored().mended()
     }
 
-    /// How many parity volumes there are, damaged ones included.
+    /// The number of parity volumes, including damaged ones.
     #[must_use]
     pub fn parity_volumes(&self) -> usize {
-        match &self.0.kind {
-            Kind::File { .. } => 0,
-            Kind::Volumes(set) => set.parity_volumes(),
-            Kind::Unsealed(unsealed) => unsealed.sealed().parity_volumes(),
-        }
+        self.stored().parity_volumes()
+    }
+
+    /// The volumes in use that cannot be read or are damaged; empty for a single file, which has no digest of its own.
+    #[must_use]
+    pub fn damaged_volumes(&self) -> Vec<PathBuf> {
+        self.stored().damaged_volumes()
     }
 
     /// Reads from the first byte to the last.
     #[must_use]
     pub fn reader(&self) -> SourceReader {
-        SourceReader { source: self.clone(), position: 0 }
+        SourceReader(FromFront::new(self.0.clone()))
+    }
+}
+
+impl ReadAt for Kind {
+    fn size_bytes(&self) -> u64 {
+        match self {
+            Self::Stored(stored) => stored.size_bytes(),
+            Self::Unsealed(unsealed) => unsealed.size_bytes(),
+        }
     }
 
-    /// The volumes in use that cannot be read or are not as they were cut; none for a single file, which has no digest of its own.
-    #[must_use]
-    pub fn damaged_volumes(&self) -> Vec<PathBuf> {
-        match &self.0.kind {
-            Kind::File { .. } => Vec::new(),
-            Kind::Volumes(set) => set.damaged(),
-            Kind::Unsealed(unsealed) => unsealed.sealed().damaged_volumes(),
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        match self {
+            Self::Stored(stored) => stored.read_exact_at(buffer, offset),
+            Self::Unsealed(unsealed) => unsealed.read_exact_at(buffer, offset),
+        }
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        match self {
+            Self::Stored(stored) => stored.read_at(buffer, offset),
+            Self::Unsealed(unsealed) => unsealed.read_at(buffer, offset),
         }
     }
 }
 
 /// Reads a [`BundleSource`] from front to back.
-pub struct SourceReader {
-    source: BundleSource,
-    position: u64,
-}
+pub struct SourceReader(FromFront<Kind>);
 
 impl Read for SourceReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let left = self.source.size_bytes().saturating_sub(self.position);
-        let count = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-        match &self.source.0.kind {
-            // A file that shrinks or grows while it is read ends where it ends.
-            Kind::File { file, .. } => {
-                let count = file.file().read_at(buffer, self.position)?;
-                self.position += count as u64;
-                Ok(count)
-            }
-            Kind::Volumes(_) | Kind::Unsealed(_) => {
-                self.source.read_exact_at(&mut buffer[..count], self.position)?;
-                self.position += count as u64;
-                Ok(count)
-            }
-        }
-    }
-}
-
-impl Seek for SourceReader {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        let position = match to {
-            SeekFrom::Start(position) => Some(position),
-            SeekFrom::End(distance) => self.source.size_bytes().checked_add_signed(distance),
-            SeekFrom::Current(distance) => self.position.checked_add_signed(distance),
-        };
-        self.position = position.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
-        Ok(self.position)
+        self.0.read(buffer)
     }
 }

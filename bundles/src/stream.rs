@@ -1,6 +1,6 @@
-//! Reads a bundle in one pass from anything that gives bytes: first the head, then entry by entry.
+//! Reads a bundle in one pass from any source of bytes: first the head, then entry by entry.
 //!
-//! Frames are decoded on all cores while the caller hashes and uses what came before; the memory that takes is bounded.
+//! Frames are decoded on all cores while the caller hashes and uses earlier content; the memory for that is limited.
 
 use std::collections::VecDeque;
 use std::io::{self, BufReader, Read, Write};
@@ -15,10 +15,10 @@ use crate::ordered::{Intake, Results, workers};
 use crate::seek_table::{self, FrameSizes, SeekTableError};
 use crate::tar_layer::TarHeader;
 
-/// What goes through the decoding threads.
+/// What passes through the decoding threads.
 enum Job {
     Decode(CompressedFrame),
-    /// The file ended as it should, after a seek table that describes it; or it did not.
+    /// The result at the end: the file ended with a seek table that matches it, or it did not.
     End(Result<(), ReadError>),
 }
 
@@ -48,14 +48,14 @@ impl Pipeline {
         });
         thread::spawn(move || {
             let ending = feed(BufReader::with_capacity(1 << 20, input), &intake);
-            // Nobody waits for the ending when the results were dropped.
+            // If the results were dropped, nobody waits for the end.
             let _ = intake.push(Job::End(ending));
         });
         Self { results }
     }
 }
 
-/// Cuts `input` into frames for the decoders, and compares the seek table at the end with what went by.
+/// Divides `input` into frames for the decoders, and compares the seek table at the end with these frames.
 fn feed(mut input: impl Read, intake: &Intake<Job, Decoded>) -> Result<(), ReadError> {
     let mut offset = 0;
     let mut seen = Vec::new();
@@ -94,13 +94,13 @@ fn feed(mut input: impl Read, intake: &Intake<Job, Decoded>) -> Result<(), ReadE
 }
 
 impl FrameSource for Pipeline {
-    /// Frames come from other threads with memory of their own, so `spent` goes.
+    /// Frames come from other threads with their own memory, so `spent` is freed.
     fn next_frame(&mut self, _spent: Vec<u8>) -> Result<Option<Frame>, ReadError> {
         self.results.next().unwrap_or(Ok(None))
     }
 }
 
-/// Refuses what is not a bundle by what it is; the input from its beginning on.
+/// Refuses a file that is not a bundle, and names its kind; else returns the input from its beginning on.
 fn recognised(mut input: impl Read + Send + 'static) -> Result<impl Read + Send + 'static, ReadError> {
     let mut first = Vec::new();
     let read = input.by_ref().take(file_kind::FIRST_BYTES as u64).read_to_end(&mut first);
@@ -111,18 +111,18 @@ fn recognised(mut input: impl Read + Send + 'static) -> Result<impl Read + Send 
     }
 }
 
-/// What a whole pass found.
+/// The result of a complete pass.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
     /// Entries whose content was there and right.
     pub entries: usize,
-    /// Their content together.
+    /// The size of their content together.
     pub content_bytes: u64,
     /// Entries of the list that the file does not carry; none unless it may be partial.
     pub left_out: Vec<Entry>,
 }
 
-/// A bundle whose head was read and checked, and whose entries come one after the other.
+/// A bundle whose head was read and checked, and whose entries follow one after another.
 ///
 /// ```no_run
 /// use kbundle_format::head::SignatureCheck;
@@ -142,23 +142,23 @@ pub struct BundleStream {
     head: BundleHead,
     /// The header whose content comes next; `None` after the archive's end.
     next: Option<TarHeader>,
-    /// Entries of the list that have not gone by yet.
+    /// Entries of the list that did not occur yet.
     expected: VecDeque<Entry>,
     carriage: Carriage,
     left_out: Vec<Entry>,
 }
 
-/// Whether a bundle has to carry all of its list.
+/// Whether a bundle has to carry everything in its list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Carriage {
-    /// Every entry has to be there.
+    /// Every entry is required.
     Full,
-    /// Entries may be left out, as in a differential bundle or one for a role; the caller judges which.
+    /// Entries may be left out, as in a differential bundle or one for a role; the caller decides which.
     Partial,
 }
 
 impl BundleStream {
-    /// Reads the head and checks the signatures as `check` asks.
+    /// Reads the head and checks the signatures as `check` demands.
     pub fn open(input: impl Read + Send + 'static, check: SignatureCheck<'_>) -> Result<Self, ReadError> {
         let input = recognised(input)?;
         let mut tar = TarReader::new(Pipeline::start(input));
@@ -170,19 +170,19 @@ impl BundleStream {
         Ok(Self { tar, head, next, expected, carriage: Carriage::Full, left_out: Vec::new() })
     }
 
-    /// Says what the bundle has to carry; without a word, everything.
+    /// Sets what the bundle has to carry; the default is everything.
     #[must_use]
     pub fn carriage(self, carriage: Carriage) -> Self {
         Self { carriage, ..self }
     }
 
-    /// The entries that were left out so far, of a bundle that may be partial.
+    /// The entries that a partial bundle has left out so far.
     #[must_use]
     pub fn left_out(&self) -> &[Entry] {
         &self.left_out
     }
 
-    /// What was read and checked first.
+    /// The head, which was read and checked first.
     #[must_use]
     pub fn head(&self) -> &BundleHead {
         &self.head
@@ -194,10 +194,10 @@ impl BundleStream {
         &self.head.list
     }
 
-    /// Gives the next entry to `choose`, which says where its content goes, and copies it there while checking it.
+    /// Passes the next entry to `choose`, which returns the sink for its content, and copies the content there while checking it.
     ///
-    /// Returns the entry, or `None` once the end was reached and all that belongs to it was in order: every entry of the list
-    /// there, nothing after the end, a seek table that tells the truth. On an error, what the sink got must be thrown away.
+    /// Returns the entry, or `None` at a correct end: every entry of the list was there, nothing follows the end, and the seek table is
+    /// right. After an error, the content of the sink must be discarded.
     pub fn next_entry<'s>(
         &mut self,
         choose: impl FnOnce(&Entry) -> io::Result<Box<dyn Write + 's>>,
@@ -208,13 +208,13 @@ impl BundleStream {
         let entry = self.listed(&header)?;
         let mut sink = choose(&entry).map_err(|source| ReadError::Sink { path: entry.path.clone(), source })?;
         copy_verified(&mut self.tar, &entry, &mut sink).map_err(|error| self.tar.near(error))?;
-        // What cannot be read here is the frame that the next entry begins.
+        // If this cannot be read, it is the frame at the beginning of the next entry.
         let next = self.expected.front().unwrap_or(&entry);
         self.next = self.tar.header().map_err(|error| error.near(Some(&next.path)))?;
         Ok(Some(entry))
     }
 
-    /// The listed entry that `header` announces. Those before it in the list are left out of the file.
+    /// The listed entry for `header`. Entries before it in the list are left out of the file.
     fn listed(&mut self, header: &TarHeader) -> Result<Entry, ReadError> {
         let found = self.expected.iter().position(|entry| TarHeader::of_entry(entry) == *header);
         let Some(before) = found else {
@@ -244,7 +244,7 @@ impl BundleStream {
         }
     }
 
-    /// Checks everything from here to the end, telling `progress` the bytes of content checked so far.
+    /// Checks everything from here to the end, and reports the bytes of content checked so far to `progress`.
     pub fn verify_rest(mut self, mut progress: impl FnMut(u64)) -> Result<Summary, ReadError> {
         let mut summary = Summary::default();
         loop {
@@ -260,7 +260,7 @@ impl BundleStream {
     }
 }
 
-/// Throws bytes away and tells how many went by.
+/// Discards bytes and counts them.
 struct Counted<F> {
     so_far: u64,
     progress: F,

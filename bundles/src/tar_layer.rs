@@ -1,7 +1,7 @@
-//! The tar inside the frames. There is exactly one header for a given path, size and mode, and a reader takes no other.
+//! The tar inside the frames. There is exactly one header for a given path, size and mode, and a reader accepts no other.
 //!
-//! So links, devices, owners, times and extensions are not parsed and judged; they cannot occur. Source: POSIX.1-2017,
-//! `pax`, "ustar Interchange Format".
+//! So links, devices, owners, times and extensions need not be parsed and judged; they cannot occur. Source: POSIX.1-2017, `pax`, "ustar
+//! Interchange Format".
 
 use tar::{EntryType, Header};
 
@@ -9,7 +9,7 @@ use crate::limits::MAX_ENTRY_BYTES;
 use crate::list::{Entry, EntryKind};
 use crate::{EntryPath, SignatureFile};
 
-/// Size of a header, and what content is padded to.
+/// Size of a header; content is padded to multiples of it.
 pub const BLOCK_BYTES: usize = 512;
 /// Two empty blocks end the archive.
 pub const END: [u8; 2 * BLOCK_BYTES] = [0; 2 * BLOCK_BYTES];
@@ -17,38 +17,38 @@ pub const END: [u8; 2 * BLOCK_BYTES] = [0; 2 * BLOCK_BYTES];
 /// A header block.
 pub type Block = [u8; BLOCK_BYTES];
 
-/// What a header says.
+/// The content of a header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TarHeader {
-    /// Where the content belongs.
+    /// The path of the content.
     pub path: EntryPath,
     /// Bytes of content, without padding.
     pub size: u64,
     mode: u32,
 }
 
-/// Why a block is not a header as this format writes it.
+/// Why a block is not a header in this format.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TarError {
-    /// The name is not one that a bundle may hold.
+    /// The name is not allowed in a bundle.
     #[error("the archive holds an entry named `{name}`, which no bundle may hold")]
     Name {
         /// The name, bytes that are not UTF-8 replaced.
         name: String,
     },
-    /// The name is fine, but the rest is not what a bundle's header has.
+    /// The name is allowed, but the rest does not match a bundle's header.
     #[error("the header of {path} is not a bundle's: {reason}")]
     Foreign {
         /// The entry.
         path: EntryPath,
-        /// What it is instead.
+        /// What is wrong.
         reason: &'static str,
     },
-    /// A header whose own checksum is wrong: nobody wrote it so.
+    /// A header whose own checksum is wrong, so that it is damaged.
     #[error("the tar header is damaged: its checksum is wrong")]
     Checksum,
-    /// Not a tar header at all.
+    /// It is not a tar header.
     #[error("a tar header is missing")]
     NotAHeader,
 }
@@ -67,7 +67,7 @@ impl TarHeader {
         Self { path, size, mode: 0o644 }
     }
 
-    /// The header of a signature file, or `None` where its name is not one.
+    /// The header of a signature file, or `None` if its name is not allowed.
     #[must_use]
     pub fn of_signature(file: &SignatureFile) -> Option<Self> {
         let path = file.name.parse().ok()?;
@@ -80,7 +80,7 @@ impl TarHeader {
         self.mode
     }
 
-    /// The one block that says this.
+    /// The only block for this header.
     #[must_use]
     pub fn to_block(&self) -> Block {
         let mut header = Header::new_ustar();
@@ -200,7 +200,7 @@ mod tests {
                 matches!(TarHeader::parse(&block), Err(TarError::Checksum | TarError::Foreign { .. })),
                 "bit {bit}"
             );
-            // The checksum can be written in more than one way.
+            // The checksum can be written in several ways.
             let spelled = (148..156).contains(&(bit / 8));
             assert!(spelled || matches!(TarHeader::parse(&block), Err(TarError::Checksum)), "bit {bit}");
         }

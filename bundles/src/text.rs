@@ -1,7 +1,7 @@
-//! Types that are text in files: [`text_type!`](crate::text_type) makes serde, the schema and `Debug` of `FromStr` and `Display`.
+//! Types that are text in files: [`text_type!`](crate::text_type) derives serde, the schema and `Debug` from `FromStr` and `Display`.
 //!
-//! Text is read in a way that lets an error say where in the file it stands: serde's `try_from` makes its error after the value was
-//! read, and formats that know lines and columns add them only while it is.
+//! Text is read so that an error has its position in the file. serde's `try_from` makes its error after the value was read, but formats
+//! that know lines and columns add them only during the read.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -16,13 +16,13 @@ pub fn is_plain_line(text: &str, most: usize) -> bool {
     text.chars().count() <= most && !text.chars().any(char::is_control)
 }
 
-/// What [`text_type!`](crate::text_type) names in the crate that uses it.
+/// Items that [`text_type!`](crate::text_type) uses in the calling crate.
 #[doc(hidden)]
 pub mod made_of {
     pub use {schemars, serde};
 }
 
-/// A text that does not have the shape its type asks for.
+/// A text that does not have the form of its type.
 #[derive(Debug, thiserror::Error)]
 #[error("`{text}` is not {expected}")]
 pub struct TextError {
@@ -31,21 +31,21 @@ pub struct TextError {
 }
 
 impl TextError {
-    /// That `text` is not what is `expected`, a noun with an example.
+    /// The error that `text` is not what is `expected`, a noun with an example.
     #[must_use]
     pub fn new(text: &str, expected: &'static str) -> Self {
         Self { text: text.to_owned(), expected }
     }
 
-    /// What the text had to be, such as `a DNS name (…)`.
+    /// What was expected, such as `a DNS name (…)`.
     #[must_use]
     pub fn expected(&self) -> &'static str {
         self.expected
     }
 }
 
-/// Makes a type that implements `FromStr` and `Display` a text in files: serde, a JSON schema with the pattern, `Debug`, and `String`
-/// from it. Keywords of the schema that hold beside the pattern follow it: `, "maxLength": 253`.
+/// Makes a type that implements `FromStr` and `Display` a text in files: implements serde, a JSON schema with the pattern, `Debug`, and the
+/// conversion to `String`. Additional keywords of the schema follow the pattern: `, "maxLength": 253`.
 ///
 /// ```
 /// use std::fmt;

@@ -1,6 +1,6 @@
-//! Text files as people have them: with a byte order mark, with Windows line ends, or in an encoding that is not UTF-8.
+//! Text files as people have them: with a byte order mark, with Windows line ends, or in an encoding other than UTF-8.
 //!
-//! A UTF-8 byte order mark and `\r\n` are read; any other encoding is an error that names it.
+//! A UTF-8 byte order mark and `\r\n` are accepted; for any other encoding, the error names it.
 
 use std::io::{self, BufRead};
 use std::path::Path;
@@ -16,16 +16,16 @@ const UTF8_MARK: &[u8] = b"\xEF\xBB\xBF";
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TextError {
-    /// Two bytes a character, as Windows calls "Unicode".
+    /// Two bytes for each character; Windows calls this "Unicode".
     #[error("it is text in UTF-16 instead of UTF-8")]
     Utf16,
-    /// Four bytes a character.
+    /// Four bytes for each character.
     #[error("it is text in UTF-32 instead of UTF-8")]
     Utf32,
     /// Another encoding, or no text.
     #[error("it is not text in UTF-8: byte 0x{byte:02x} in line {line}")]
     NotUtf8 {
-        /// The first byte that UTF-8 does not have there.
+        /// The first byte that is not valid UTF-8.
         byte: u8,
         /// Its line, from 1.
         line: usize,
@@ -33,7 +33,7 @@ pub enum TextError {
 }
 
 impl TextError {
-    /// What to do about the file at `path`: a command where one helps.
+    /// What to do about the file at `path`: a command, if one helps.
     #[must_use]
     pub fn advice(self, path: &Path) -> String {
         let from = match self {
@@ -50,7 +50,7 @@ pub fn decode(bytes: &[u8]) -> Result<String, TextError> {
     let bytes = bytes.strip_prefix(UTF8_MARK).unwrap_or(bytes);
     match bytes {
         [0xFF, 0xFE, 0, 0, ..] | [0, 0, 0xFE, 0xFF, ..] => return Err(TextError::Utf32),
-        // With its mark, or one character of ASCII without it.
+        // By its mark, or without a mark by one ASCII character.
         [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] | [(1..), 0, (1..), 0, ..] | [0, (1..), 0, (1..), ..] => {
             return Err(TextError::Utf16);
         }
@@ -69,7 +69,7 @@ pub fn decode(bytes: &[u8]) -> Result<String, TextError> {
 /// Reads the file at `path` as [`decode`] does.
 ///
 /// # Errors
-/// Each names the file; one about its encoding has the kind [`io::ErrorKind::InvalidData`] and says what to do.
+/// Every error names the file; an error about its encoding has the kind [`io::ErrorKind::InvalidData`] and says what to do.
 pub fn read(path: &Path) -> io::Result<String> {
     decode(&fs::read(path)?).map_err(|error| {
         let text = format!("cannot read `{}`: {error}; {}", path.display(), error.advice(path));
@@ -80,10 +80,10 @@ pub fn read(path: &Path) -> io::Result<String> {
 /// Most bytes of a line that [`first_line`] reads.
 const MAX_LINE_BYTES: u64 = 4096;
 
-/// The first line that `input` gives, such as a password, without its end; `None` where it gives nothing.
+/// The first line of `input`, such as a password, without its line end; `None` if `input` is empty.
 ///
 /// # Errors
-/// Reading failed, or the line is not text as [`decode`] reads it.
+/// When reading failed, or [`decode`] does not accept the line.
 pub fn first_line(input: impl BufRead) -> io::Result<Option<String>> {
     let mut line = Vec::new();
     input.take(MAX_LINE_BYTES).read_until(b'\n', &mut line)?;

@@ -1,7 +1,7 @@
 //! Reads many entries of a bundle file at once: each thread takes the next entry, decodes its frames and hashes them.
 //!
-//! So decoding and hashing are spread over the cores whatever the mix of entries, and a thread needs one frame's memory, or two where it
-//! checks two entries at a time. The one pass of [`stream`](crate::stream) is for what cannot be read out of order.
+//! So decoding and hashing are spread over the cores for any mix of entries. A thread needs the memory of one frame, or of two if it checks
+//! two entries at a time. [`stream`](crate::stream) is for input that can be read only in order.
 
 use std::cmp::Reverse;
 use std::fmt;
@@ -18,7 +18,7 @@ use crate::list::Entry;
 use crate::stream::{Carriage, Summary};
 use crate::{BundleSource, Diagnosis, EntryPath, IndexedBundle};
 
-/// An entry that is not what was signed, or could not be read.
+/// An entry that does not match the signed list, or could not be read.
 #[derive(Debug)]
 pub struct Damage {
     /// The entry.
@@ -28,7 +28,7 @@ pub struct Damage {
 }
 
 impl Damage {
-    /// What is wrong, in words that follow the entry's name.
+    /// What is wrong, as a text that can follow the entry's name.
     #[must_use]
     pub fn reason(&self) -> String {
         match &self.error {
@@ -39,12 +39,12 @@ impl Damage {
     }
 }
 
-/// Damage, and what the facts say about it. As text: entry and reason, and below them whether it was damaged or changed, and where.
+/// Damage, and what the facts show about it. As text: entry and reason, and below them whether it was damaged or changed, and where.
 #[derive(Debug)]
 pub struct DiagnosedDamage {
     /// The entry and its error.
     pub damage: Damage,
-    /// Whether it is damaged, was changed or is missing, and where.
+    /// Whether the entry is damaged, was changed or is missing, and where.
     pub diagnosis: Diagnosis,
 }
 
@@ -66,16 +66,16 @@ impl fmt::Display for DiagnosedDamage {
 /// Some entries of a bundle are damaged.
 #[derive(Debug)]
 pub struct DamagedBundle {
-    /// Volumes that are not what their headers say; none for a single file.
+    /// Volumes that do not match their headers; empty for a single file.
     pub volumes: Vec<PathBuf>,
-    /// Parity volumes that are there, and do not suffice.
+    /// The number of parity volumes, which do not suffice.
     pub parity: usize,
     /// The damaged entries, in the order of the list.
     pub entries: Vec<DiagnosedDamage>,
 }
 
 impl DamagedBundle {
-    /// What to do about the content, for whoever holds the file; `None` where all that is wrong is that entries are missing.
+    /// What the owner of the file should do about the content; `None` if the only error is that entries are missing.
     #[must_use]
     pub fn advice(&self) -> Option<&'static str> {
         self.entries.iter().find_map(|entry| entry.diagnosis.advice())
@@ -109,24 +109,24 @@ impl fmt::Display for DamagedBundle {
 
 impl std::error::Error for DamagedBundle {}
 
-/// Why a bundle was not verified.
+/// Why a bundle could not be verified.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum VerifyError {
     /// It cannot be read as a bundle.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// It can, and some of its entries are damaged.
+    /// It can be read, but some of its entries are damaged.
     #[error(transparent)]
     Damaged(DamagedBundle),
 }
 
-/// What a check of all entries found.
+/// The result of a check of all entries.
 #[derive(Debug, Default)]
 pub struct Findings {
-    /// What was good, and what the file does not carry.
+    /// The good entries, and those that the file does not carry.
     pub summary: Summary,
-    /// What was not, in the order of the list.
+    /// The damage, in the order of the list.
     pub damage: Vec<Damage>,
 }
 
@@ -135,15 +135,15 @@ impl IndexedBundle {
     /// error that names every damaged entry and volume.
     ///
     /// # Errors
-    /// [`VerifyError::Damaged`], or why the bundle cannot be read.
+    /// [`VerifyError::Damaged`], or the reason why the bundle cannot be read.
     pub fn verify(&self, carriage: Carriage, progress: &(dyn Fn(u64) + Sync)) -> Result<Summary, VerifyError> {
         let Findings { summary, damage } = self.check_entries(carriage, progress)?;
         self.judge(damage)?;
         Ok(summary)
     }
 
-    /// Turns what is wrong with entries into the error that names all of it. What could not be written is told alone: nothing is known
-    /// about the bundle then.
+    /// Turns the damage of entries into an error that names all of it. An error of writing is reported alone: nothing is known about the
+    /// bundle then.
     ///
     /// # Errors
     /// [`VerifyError`], unless there is no damage.
@@ -160,12 +160,12 @@ impl IndexedBundle {
         Err(VerifyError::Damaged(DamagedBundle { volumes, parity, entries }))
     }
 
-    /// Checks layout and content of everything that the file carries, telling `progress` how many bytes of content went by.
+    /// Checks layout and content of everything that the file carries, and reports the number of checked bytes to `progress`.
     ///
-    /// Goes on after damage, so that all of it is named.
+    /// Continues after damage, to find all of it.
     ///
     /// # Errors
-    /// Where the layout is not a bundle's and no damaged entry explains that.
+    /// When the layout is not a bundle's and no damaged entry explains that.
     pub fn check_entries(&self, carriage: Carriage, progress: &(dyn Fn(u64) + Sync)) -> Result<Findings, ReadError> {
         let layout = self.check_layout();
         let (carried, left_out): (Vec<_>, Vec<_>) = self.list().entries.iter().partition(|entry| self.carries(entry));
@@ -187,21 +187,22 @@ impl IndexedBundle {
         Ok(Findings { summary, damage })
     }
 
-    /// Checks the content of `entries`, telling `progress` how many bytes went by; the damaged ones in the order of `entries`.
+    /// Checks the content of `entries`, and reports the number of checked bytes to `progress`. Returns the damaged ones in the order of
+    /// `entries`.
     ///
-    /// Where volumes are damaged and others can stand in for them, what was damaged is checked again.
+    /// If volumes are damaged and others can replace them, damaged entries are checked again.
     pub fn check_each(&self, entries: &[&Entry], progress: &(dyn Fn(u64) + Sync)) -> Vec<Damage> {
         self.mending(entries, |entries| self.check_once(entries, progress))
     }
 
     fn check_once(&self, entries: &[&Entry], progress: &(dyn Fn(u64) + Sync)) -> Vec<Damage> {
-        // The largest first, so that no thread is left alone with one at the end.
+        // The largest first, so that no thread is still busy with one at the end.
         let mut by_size = entries.to_vec();
         by_size.sort_by_key(|entry| Reverse(entry.size));
         in_order(entries, on_all_cores(&by_size, |work| self.check_in_pairs(work, progress)))
     }
 
-    /// Two entries at a time, because two messages are hashed faster in turn than one after the other.
+    /// Two entries at a time, because two messages are hashed faster together than one after the other.
     fn check_in_pairs<'a>(&'a self, work: &Work<'a>, progress: &(dyn Fn(u64) + Sync)) {
         let mut pair = [None, None];
         loop {
@@ -216,7 +217,7 @@ impl IndexedBundle {
         }
     }
 
-    /// Sees to it that `check` has something to hash: of its entry, or of the next one that was not taken. `None` when none is left.
+    /// Ensures that `check` has something to hash: from its entry, or from the next one that no thread has taken. `None` when none is left.
     fn make_ready<'a>(&'a self, check: &mut Option<EntryCheck<'a>>, work: &Work<'a>) {
         loop {
             let Some(mut begun) = check.take().or_else(|| self.begin_next(work)) else { return };
@@ -244,7 +245,7 @@ impl IndexedBundle {
 
     /// Calls `task` for each of `entries`, several at a time, and returns the failures in the order of `entries`.
     ///
-    /// Where volumes are damaged and others can stand in for them, it is called again for entries that it found damaged.
+    /// If volumes are damaged and others can replace them, it is called again for entries that it found damaged.
     pub fn each(&self, entries: &[&Entry], task: impl Fn(&Entry) -> Result<(), ReadError> + Sync) -> Vec<Damage> {
         self.mending(entries, |entries| {
             in_order(
@@ -258,7 +259,7 @@ impl IndexedBundle {
         })
     }
 
-    /// Does `work`, and once more for what it found damaged where other volumes can stand in for damaged ones.
+    /// Does `work`; if other volumes can replace damaged ones, does it again for the damaged entries.
     fn mending(&self, entries: &[&Entry], work: impl Fn(&[&Entry]) -> Vec<Damage>) -> Vec<Damage> {
         let damage = work(entries);
         let (damaged, other): (Vec<_>, _) = damage.into_iter().partition(|damage| damage.error.may_be_damage());
@@ -270,14 +271,14 @@ impl IndexedBundle {
         in_order(entries, work(&again).into_iter().chain(other).collect())
     }
 
-    /// See [`BundleSource::mend`]; bases as well.
+    /// See [`BundleSource::mend`]; also for bases.
     fn mend(&self) -> bool {
-        // Each of them, whatever became of the one before.
+        // Every source, whatever the result for the previous one.
         self.all_sources().filter(|source| source.mend()).count() > 0
     }
 }
 
-/// Entries that threads take, and what became of them.
+/// Entries that threads take, and their results.
 struct Work<'a> {
     entries: &'a [&'a Entry],
     taken: AtomicUsize,
@@ -285,7 +286,7 @@ struct Work<'a> {
 }
 
 impl<'a> Work<'a> {
-    /// The next entry that nobody has taken.
+    /// The next entry that no thread has taken.
     fn next(&self) -> Option<&'a Entry> {
         self.entries.get(self.taken.fetch_add(1, Ordering::Relaxed)).copied()
     }
@@ -298,7 +299,7 @@ impl<'a> Work<'a> {
     }
 }
 
-/// Calls `task` in a thread for each core; the failures that they noted.
+/// Calls `task` in a thread for each core; returns the failures that the threads recorded.
 fn on_all_cores<'a>(entries: &'a [&'a Entry], task: impl Fn(&Work<'a>) + Sync) -> Vec<Damage> {
     let work = Work { entries, taken: AtomicUsize::new(0), failures: Mutex::default() };
     thread::scope(|scope| {
@@ -309,7 +310,7 @@ fn on_all_cores<'a>(entries: &'a [&'a Entry], task: impl Fn(&Work<'a>) + Sync) -
     work.failures.into_inner().expect("no thread panics while it holds the lock")
 }
 
-/// Sorts `damage` as `entries` are.
+/// Sorts `damage` in the order of `entries`.
 fn in_order(entries: &[&Entry], mut damage: Vec<Damage>) -> Vec<Damage> {
     damage.sort_by_key(|damage| entries.iter().position(|entry| entry.path == damage.path));
     damage

@@ -1,7 +1,7 @@
 //! Writes a bundle: list, signatures, attestations, entries, end, seek table.
 //!
-//! Each of them begins a zstd frame of its own, and a frame holds at most [`MAX_FRAME_BYTES`] of content. Frames are compressed
-//! on all cores and written in order, so that the same content gives the same bytes whatever the number of cores.
+//! Each of them begins a new zstd frame, and a frame has at most [`MAX_FRAME_BYTES`] of content. Frames are compressed on all cores and
+//! written in order, so that the same content gives the same bytes for any number of cores.
 
 use std::io::{self, Read, Write};
 use std::thread::{self, JoinHandle};
@@ -20,7 +20,7 @@ use crate::{Digest, EntryPath, SignatureFile};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WriteError {
-    /// The content handed over is not what the list says.
+    /// The content does not match the list.
     #[error(
         "the content for {path} has digest {actual} and {actual_size} bytes instead of {expected} and {expected_size} bytes"
     )]
@@ -31,12 +31,12 @@ pub enum WriteError {
         expected: Digest,
         /// Size in the list.
         expected_size: u64,
-        /// Digest of what came.
+        /// Digest of the content.
         actual: Digest,
-        /// Bytes that came.
+        /// Size of the content.
         actual_size: u64,
     },
-    /// A signature whose name has no place in a bundle.
+    /// A signature whose name is not allowed in a bundle.
     #[error("`{name}` is not a name for a signature in a bundle")]
     SignatureName {
         /// The name.
@@ -58,10 +58,10 @@ pub enum WriteError {
     },
 }
 
-/// What the compressing threads are given.
+/// The work of the compressing threads.
 enum Job {
     Compress(Vec<u8>, Guard),
-    /// A frame taken over from another bundle as it is.
+    /// A frame that is copied unchanged from another bundle.
     Verbatim(CompressedFrame),
 }
 
@@ -72,7 +72,7 @@ struct Done {
 
 type Written<W> = io::Result<(W, Vec<FrameSizes>)>;
 
-/// Writes one bundle to `W`, front to back.
+/// Writes one bundle to `W`, from beginning to end.
 ///
 /// ```
 /// use kbundle_format::list::FORMAT_VERSION;
@@ -125,7 +125,7 @@ pub struct BundleWriter<W> {
 impl<W: Write + Send + 'static> BundleWriter<W> {
     /// Starts a bundle with zstd's `level` (1 to 22).
     pub fn new(output: W, level: i32) -> Result<Self, WriteError> {
-        // Made once here, so that a level that zstd refuses is an error now.
+        // Made once here, so that a level that zstd refuses is an error already now.
         compressor(level).map_err(|source| WriteError::Output { source })?;
         let tool = move || compressor(level).expect("the same level worked before");
         let (intake, results) = workers(threads(level), tool, |compressor, job| match job {
@@ -159,14 +159,14 @@ impl<W: Write + Send + 'static> BundleWriter<W> {
 
     fn file(&mut self, path: EntryPath, content: &[u8]) -> Result<(), WriteError> {
         let header = TarHeader::of_file(path, content.len() as u64);
-        // Signatures and attestations of strangers are covered by nothing else.
+        // Nothing but this checksum covers other people's signatures and attestations.
         self.content(&header, &mut &content[..], Guard::Checksum).map(drop)
     }
 
-    /// Writes a listed entry, in the order of the list. What `content` gives is hashed on the way.
+    /// Writes a listed entry; entries have to come in the order of the list. `content` is hashed on the way.
     ///
     /// # Errors
-    /// [`WriteError::Content`] when it is not what the list says; the file is then worthless.
+    /// [`WriteError::Content`] when the content does not match the list; the file is useless then.
     pub fn entry(&mut self, entry: &Entry, content: &mut dyn Read) -> Result<(), WriteError> {
         let (actual, actual_size) = self.content(&TarHeader::of_entry(entry), content, Guard::Digest)?;
         if (actual, actual_size) == (entry.digest, entry.size) {
@@ -176,12 +176,12 @@ impl<W: Write + Send + 'static> BundleWriter<W> {
         Err(WriteError::Content { path, expected, expected_size, actual, actual_size })
     }
 
-    /// Takes over a frame of another bundle without decoding it.
+    /// Copies a frame of another bundle without decoding it.
     pub fn verbatim(&mut self, frame: CompressedFrame) -> Result<(), WriteError> {
         self.push(Job::Verbatim(frame))
     }
 
-    /// Cuts header, content and padding into frames. At most `header.size` bytes, and one to notice more, are read.
+    /// Divides header, content and padding into frames. Reads at most `header.size` bytes, and one more to notice excess content.
     fn content(
         &mut self,
         header: &TarHeader,
@@ -210,13 +210,13 @@ impl<W: Write + Send + 'static> BundleWriter<W> {
     }
 
     fn push(&mut self, job: Job) -> Result<(), WriteError> {
-        // When the output is gone, `finish` tells why; the caller comes to it through this error.
+        // If the output has failed, `finish` returns the reason; this error leads the caller to it.
         self.intake.push(job).map_err(|_| WriteError::Output { source: io::Error::other("the output failed earlier") })
     }
 
-    /// Ends the archive, writes the seek table and gives the output back, flushed.
+    /// Ends the archive, writes the seek table and returns the flushed output.
     pub fn finish(mut self) -> Result<W, WriteError> {
-        // A failed push means that the output failed, and its own error says more.
+        // A failed push means that the output failed, whose own error says more.
         let ended = self.push(Job::Compress(END.to_vec(), Guard::Digest));
         drop(self.intake);
         let failed = |source| WriteError::Output { source };
@@ -229,8 +229,8 @@ impl<W: Write + Send + 'static> BundleWriter<W> {
     }
 }
 
-/// How many threads compress: one per core, but no more than keep a build under 256 MiB. What one takes, frames on their way
-/// included, was measured with zstd 1.5.7 at levels 9, 15 and 22.
+/// How many threads compress: one for each core, but no more than keep a build under 256 MiB. The memory of one thread, including frames on
+/// their way, was measured with zstd 1.5.7 at levels 9, 15 and 22.
 fn threads(level: i32) -> usize {
     const BUDGET_MIB: usize = 176;
     let one_takes_mib = match level {
@@ -241,7 +241,7 @@ fn threads(level: i32) -> usize {
     frame::threads().min(BUDGET_MIB / one_takes_mib)
 }
 
-/// Adds the padding, in a frame of its own where the last one is full; nothing stays nothing.
+/// Adds the padding, in a new frame if the last one is full; empty padding stays empty.
 fn padded(mut frame: Vec<u8>, padding: usize) -> Vec<Vec<u8>> {
     let fits = padding.min(MAX_FRAME_BYTES - frame.len());
     frame.resize(frame.len() + fits, 0);

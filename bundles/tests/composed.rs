@@ -1,4 +1,4 @@
-//! Bundles made from bundles: differences, roles, further signatures.
+//! Bundles made from bundles: differences, roles, additional signatures.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
@@ -23,7 +23,7 @@ struct Made {
     bytes: Vec<u8>,
 }
 
-/// Writes a bundle of `list` that carries what `carried` picks.
+/// Writes a bundle of `list` that carries the entries that `carried` picks.
 fn write(
     folder: &Path,
     name: &str,
@@ -58,7 +58,7 @@ fn stream(bytes: Vec<u8>, trust: &TrustPolicy) -> BundleStream {
     BundleStream::open(Cursor::new(bytes), SignatureCheck::Required { trust, detached: &[] }).unwrap()
 }
 
-/// A differential bundle and its base: an entry that is kept, one that has another name now, and new ones.
+/// A differential bundle and its base: one entry is kept, one has another name, and some are new.
 #[test]
 fn a_difference_is_read_with_its_base_as_if_it_were_whole() {
     let folder = tempfile::tempdir().unwrap();
@@ -81,14 +81,14 @@ fn a_difference_is_read_with_its_base_as_if_it_were_whole() {
     for (entry, (_, content)) in whole.list().entries.iter().zip(&new_contents) {
         assert!(whole.read_entry(entry).unwrap() == *content, "{}", entry.path);
     }
-    // What goes to other hosts needs no base.
+    // Entries for other hosts need no base.
     let excerpt = Excerpt::of(&whole, |_| true).unwrap();
     let mut bytes = Vec::new();
     excerpt.write_to(&mut bytes).unwrap();
     assert_eq!(bytes.len() as u64, excerpt.size_bytes());
     assert_eq!(stream(bytes, &trust).verify_rest(|_| {}).unwrap().entries, 4);
 
-    // Damage in the base is told as that.
+    // Damage in the base is reported as such.
     let mut damaged = base.bytes.clone();
     let middle = damaged.len() / 2;
     damaged[middle] ^= 1;

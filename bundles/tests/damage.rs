@@ -1,4 +1,4 @@
-//! Damage is told as damage and a change as a change, with the place and the entry.
+//! Damage is reported as damage and a change as a change, with the place and the entry.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
@@ -38,7 +38,7 @@ impl Bench {
         bundle(&self.contents(), &[&self.key])
     }
 
-    /// The good bundle, changed by whoever puts it together again so that the frames and the seek table are right.
+    /// The good bundle with a change, assembled again so that the frames and the seek table are right.
     fn changed(&self, change: impl FnOnce(&mut Vec<Piece>)) -> Vec<u8> {
         let list = list_of(&self.contents());
         let mut pieces = head(&list.to_bytes(), &self.key);
@@ -55,7 +55,7 @@ impl Bench {
         self.folder.path().join("site.tar.zst")
     }
 
-    /// What is found wrong with a bundle of these bytes.
+    /// The diagnosis of a bundle with these bytes.
     fn diagnose(&self, bytes: &[u8]) -> (Diagnosis, String) {
         fs_err::write(self.path(), bytes).unwrap();
         self.diagnose_at(&self.path())
@@ -77,7 +77,7 @@ impl Bench {
         }
     }
 
-    /// The same for one pass over a pipe.
+    /// The same in one pass over a pipe.
     fn diagnose_stream(&self, bytes: &[u8]) -> (Diagnosis, String) {
         let read =
             BundleStream::open(Cursor::new(bytes.to_vec()), self.check()).and_then(|stream| stream.verify_rest(|_| {}));
@@ -85,7 +85,7 @@ impl Bench {
         (Diagnosis::of_stream(&error), error.plain().to_string())
     }
 
-    /// Where an entry begins in the good bundle.
+    /// The offset of an entry in the good bundle.
     fn start(&self, path: &str) -> u64 {
         fs_err::write(self.path(), self.good()).unwrap();
         let opened = IndexedBundle::open(&self.path(), self.check()).unwrap();
@@ -98,7 +98,7 @@ fn near(diagnosis: &Diagnosis) -> &str {
     diagnosis.near.as_ref().map_or("", |path| path.as_str())
 }
 
-/// The bytes of the tar header lie in the frame as they are, since noise does not compress.
+/// The bytes of the tar header are unchanged in the frame, since random bytes do not compress.
 #[test]
 fn a_flipped_bit_in_a_header_is_damage() {
     let bench = Bench::new();
@@ -112,7 +112,7 @@ fn a_flipped_bit_in_a_header_is_damage() {
     }
 }
 
-/// Every flip is found near where it is, and none is told as a change for sure.
+/// Every flip is found near its place, and none is reported as a certain change.
 #[test]
 fn flipped_bits_are_never_told_as_a_change() {
     let bench = Bench::new();
@@ -213,7 +213,7 @@ fn damage_in_a_volume_names_the_volume_and_the_byte_in_it() {
     assert_eq!((volume.file_name(), from), (volumes[1].file_name(), 256));
 }
 
-/// The volumes prove that nothing happened to the pieces since they were cut.
+/// The volumes prove that nothing happened to their payloads since the split.
 #[test]
 fn a_wrong_digest_in_whole_volumes_is_a_change() {
     let bench = Bench::new();

@@ -1,4 +1,4 @@
-//! Keys as OpenSSL, OpenSSH and people write them: each is read, or named with the command that makes a right one of it.
+//! Keys from OpenSSL, from OpenSSH and from people: each is either read, or recognized and named with a command that makes the right file.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
@@ -10,7 +10,7 @@ use kbundle_format::key_file::KeyFileContent;
 use kbundle_format::key_notes::{Day, Validity};
 use kbundle_format::{KeyNotes, SigningKey, VerifyingKey};
 
-/// Runs `script` in a folder of its own, where it makes files.
+/// Runs `script` in a separate folder, in which it makes files.
 fn made_by(script: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     run(folder.path(), script);
@@ -130,7 +130,7 @@ fn a_passphrase_opens_what_is_read_and_an_old_encryption_is_no_wrong_passphrase(
         assert_eq!(SigningKey::from_encrypted_file(&file, "abc").unwrap().verifying_key(), key, "{name}");
         assert!(matches!(SigningKey::from_encrypted_file(&file, "abd"), Err(KeyError::Passphrase)), "{name}");
     }
-    // Nobody is asked for a passphrase that could not help.
+    // No passphrase is asked for if it could not help.
     for name in ["pbes1.pem", "traditional.pem"] {
         let error = SigningKey::from_file(&bytes(&folder, name)).unwrap_err();
         assert!(matches!(error, KeyError::Found { found: KeyFileContent::OldEncryption, .. }), "{name}: {error}");
@@ -212,7 +212,7 @@ fn what_is_not_read_is_named() {
     }
 }
 
-/// The part of an advice between its first backquotes.
+/// The text between the first backquotes in an advice.
 fn command(advice: &str) -> &str {
     advice.split('`').nth(1).unwrap()
 }
@@ -254,7 +254,7 @@ fn a_key_of_openssh_is_converted_by_openssh() {
     run(folder.path(), &format!("{} -N ''", command(&private_refusal(&folder, "id").1)));
     let private = SigningKey::from_file(&bytes(&folder, "id.pem")).unwrap();
     assert_eq!(VerifyingKey::from_file(&bytes(&folder, "id.pub.pem")).unwrap(), private.verifying_key());
-    // OpenSSH does not convert keys for Ed25519.
+    // OpenSSH cannot convert Ed25519 keys.
     assert!(!private_refusal(&folder, "other").1.contains("ssh-keygen"));
     assert!(!public_refusal(&folder, "other.pub").1.contains("ssh-keygen"));
 }

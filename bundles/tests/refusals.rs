@@ -1,4 +1,4 @@
-//! What is not exactly a bundle is refused, with an error that says why.
+//! Anything that is not exactly a bundle is refused, with an error that gives the reason.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
@@ -18,7 +18,7 @@ use common::{content, verify};
 
 const CONTENTS: [(&str, &[u8]); 3] = [("bin/a", b"first"), ("bin/b", b"second"), ("bin/c", b"third")];
 
-/// Head and entries of a good bundle, changed by `change`, assembled with a true seek table and read.
+/// The error of a good bundle whose head and entries were changed by `change`, assembled with a right seek table.
 fn refusal(change: impl FnOnce(&mut Vec<Piece>)) -> ReadError {
     let (key, trust) = key();
     let list = list_of(&CONTENTS);
@@ -62,7 +62,7 @@ fn a_signature_of_another_bundle() {
     assert!(matches!(error, ReadError::Trust(TrustError::NotEnough { good: 0, .. })), "{error}");
 }
 
-/// zstd can write the same content in more than one way, so a few flips change nothing that anyone reads. All others are refused.
+/// zstd can write the same content in several ways, so a few flips have no effect on the content. All others are refused.
 #[test]
 fn every_flipped_byte_that_changes_anything() {
     let (key, trust) = key();
@@ -184,7 +184,7 @@ fn a_link_where_a_file_belongs() {
     assert!(matches!(error.plain(), ReadError::Tar { source: TarError::Foreign { .. }, .. }), "{error}");
 }
 
-/// A reader by seek table tells an entry with a damaged header by its size, and must not take that for the entry.
+/// A reader by seek table recognizes an entry with a damaged header by its size, but must not accept it as the entry.
 #[test]
 fn frames_as_large_as_an_entry_before_and_behind_it() {
     for place in [2, 3, 4] {
@@ -239,7 +239,7 @@ fn a_seek_table_that_lies() {
     fs_err::write(&path, &bytes).unwrap();
     let frames = kbundle_format::seek_table::read(&BundleSource::open(&path).unwrap()).unwrap();
     let body = bytes.len() - encode(&frames).len();
-    // Two neighbours that together are as long as they were: only the frames themselves can tell.
+    // Two adjacent frames have the same size together as before: only the frames themselves show the change.
     let mut lying = frames.clone();
     lying[3] = FrameSizes { compressed: frames[3].compressed + 1, ..frames[3] };
     lying[4] = FrameSizes { compressed: frames[4].compressed - 1, ..frames[4] };
@@ -270,7 +270,7 @@ fn a_file_that_is_replaced_while_it_is_read() {
     assert!(matches!(error, ReadError::Digest { .. } | ReadError::Frame(_) | ReadError::Missing { .. }), "{error}");
 }
 
-/// Entries of all sizes, so that two that are hashed side by side end at different places.
+/// Entries of all sizes, so that two entries that are hashed together end at different places.
 #[test]
 fn a_check_of_all_entries_says_of_each_what_reading_it_says() {
     let (key, trust) = key();

@@ -1,4 +1,4 @@
-//! What goes in comes out, by either reader and by other people's programs.
+//! Content that is packed is read back unchanged, by both readers and by other programs.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
@@ -16,7 +16,7 @@ use proptest::prelude::*;
 
 use common::{content, verify};
 
-/// Sizes around the places where frames and padding begin.
+/// Sizes near the boundaries of frames and padding.
 fn sizes() -> Vec<usize> {
     let frame = MAX_FRAME_BYTES - BLOCK_BYTES;
     vec![0, 1, 511, 512, 513, frame - 1, frame, frame + 1, frame + MAX_FRAME_BYTES, frame + MAX_FRAME_BYTES + 512]

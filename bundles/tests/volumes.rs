@@ -1,4 +1,4 @@
-//! A bundle cut into volumes reads as the bundle, and parity stands in for volumes that are lost.
+//! A bundle that was split into volumes can be read like the bundle, and parity replaces lost volumes.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
@@ -34,7 +34,7 @@ fn refusal(places: &[PathBuf]) -> VolumeError {
     }
 }
 
-/// A signed bundle of some kilobytes that do not compress to nothing.
+/// A signed bundle of some kilobytes with content that does not compress.
 fn sample() -> (Vec<u8>, TrustPolicy) {
     let (key, trust) = key();
     let noise: Vec<u8> = (0..30_000_u32).flat_map(|number| number.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
@@ -107,7 +107,7 @@ fn volumes_of_two_bundles_are_told_apart() {
     assert!(matches!(refusal(&[folder.path().into()]), VolumeError::Mixed { .. }));
     assert!(joined(&paths[0]) == first);
     assert!(joined(&others[0]) == second);
-    // Swapped by name, the header still tells.
+    // If the names are swapped, the headers show it.
     fs_err::copy(&others[1], &paths[1]).unwrap();
     assert!(
         matches!(refusal(&[paths[0].clone()]), VolumeError::Missing { missing, .. } if missing.iter().map(|lost| lost.0).eq([2]))
@@ -274,7 +274,7 @@ fn a_missing_volume_and_a_damaged_one_take_two_parity_volumes() {
     assert_eq!(verified.unwrap().entries, 2);
     assert!(said[0].contains(&format!("001 (1 of {data}) is missing")), "{said:?}");
     assert!(said[1].contains("003") && said[1].contains("is damaged"), "{said:?}");
-    // Damaged parity is as good as none.
+    // Damaged parity does not help.
     flip(&paths[data], 5000);
     assert!(open().0.is_err());
 }
@@ -327,7 +327,7 @@ fn a_damaged_volume_on_another_stick_is_named_and_left_alone() {
     let mut read = Vec::new();
     BundleSource::open_all(&both).unwrap().reader().read_to_end(&mut read).unwrap();
     assert!(read == bytes);
-    // What the user names first is taken first.
+    // The volume that the user names first is used first.
     let reversed = [stick.path().to_owned(), here.path().to_owned()];
     assert_eq!(BundleSource::open_all(&reversed).unwrap().damaged_volumes(), [moved[0].clone()]);
 }

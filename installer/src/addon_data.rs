@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What happens to what an add-on that goes leaves behind: volumes, and what others have put beside it.
+/// What happens to what an add-on leaves behind when it goes: volumes, and objects that others have put beside it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AddonData {

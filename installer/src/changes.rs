@@ -1,11 +1,11 @@
-//! Other settings for a cluster that stands, for people: which are refused, and all of them as lines.
+//! Changed settings for an existing cluster, as lines for people, and which of them are refused.
 
 use anyhow::anyhow;
 
 use crate::config::change::{Change, Effect};
 use crate::failure::Advise;
 
-/// Refuses where one of `changes` cannot be made on a standing cluster; all of these are named.
+/// Refuses if one of `changes` cannot be made on an existing cluster, and names all of these.
 pub fn refuse(changes: &[Change]) -> anyhow::Result<()> {
     let refused: Vec<_> = changes.iter().filter(|change| change.is_refused()).map(ToString::to_string).collect();
     let (Some(last), count) = (refused.last(), refused.len()) else { return Ok(()) };
@@ -86,7 +86,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(32))]
 
-        /// Every edit is found, and a single one that cannot be made refuses the run: a host that stands is left as it is.
+        /// Every edit is found, and a single one that cannot be made refuses the run: an existing host is left as it is.
         #[test]
         fn no_edit_is_ignored(chosen in subsequence(EDITS.to_vec(), 0..=EDITS.len())) {
             let standing = records(ClusterSpec::default());

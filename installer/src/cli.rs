@@ -349,7 +349,8 @@ pub struct OptionalBundleArguments {
 }
 
 impl OptionalBundleArguments {
-    /// As a bundle that is there; `None` if none was given. `audit` says whether it has to have passed one.
+    /// The arguments as those of a required bundle; `None` if no bundle was given. `audit` says whether the bundle needs an audit that
+    /// passed.
     #[must_use]
     pub fn required(&self, audit: RequiredAuditArgs) -> Option<BundleArguments> {
         let place = self.place.clone()?;

@@ -1,4 +1,4 @@
-//! What an installation costs this host, told before anything is changed: disk by file system, memory.
+//! What an installation costs this host, reported before anything is changed: disk space by file system, and memory.
 //!
 //! Sizes come from the signed list. What a role takes of them is [`kbundle_cluster::cost`].
 
@@ -15,8 +15,8 @@ use crate::facts::Mount;
 use crate::host::ledger;
 use crate::inputs::Inputs;
 
-/// Of a file system with less left than this percentage the kubelet evicts pods and deletes images. Defaults of
-/// `evictionHard`: imagefs.available and nodefs.available (Kubernetes, "Node-pressure Eviction").
+/// Below this percentage of free space on a file system, the kubelet evicts pods and deletes images. Defaults of `evictionHard`:
+/// imagefs.available and nodefs.available (Kubernetes, "Node-pressure Eviction").
 const LEFT_OVER_PERCENT: [(&str, u64); 2] = [("/var/lib/containerd", 15), ("/var/lib/kubelet", 10)];
 
 /// What an installation costs.
@@ -58,7 +58,7 @@ impl DiskCost {
 }
 
 impl Cost {
-    /// What does not fit, for people; empty when all does.
+    /// What does not fit, for people; empty if everything fits.
     #[must_use]
     pub fn shortages(&self) -> Vec<String> {
         let mut shortages: Vec<_> = self.disks.iter().filter(|disk| !disk.fits()).map(ToString::to_string).collect();
@@ -116,8 +116,8 @@ pub fn cost(inputs: &Inputs<'_>, steps: usize, kept_bytes: u64) -> Cost {
     let kept = DiskUse { directory: ledger::DIRECTORY.into(), needed_bytes: kept_bytes };
     for use_of in disk_uses(inputs).into_iter().chain((kept_bytes > 0).then_some(kept)) {
         if let Some(mount) = facts.mount_of(&use_of.directory) {
-            // Directories on one device share its room, also when it is mounted twice. The name alone is not enough: every
-            // tmpfs has the same.
+            // Directories on one device share its room, even if it is mounted twice. The device's name alone is not enough: every tmpfs has
+            // the same.
             let device = (&mount.device, mount.space);
             disks.entry(device).or_insert_with(|| (mount, Vec::new())).1.push(use_of);
         }

@@ -19,9 +19,9 @@ use crate::host::UnitState;
 /// A family of distributions: which programs install packages and change boot parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
-    /// Debian, Ubuntu and what is made of them.
+    /// Debian, Ubuntu and their derivatives.
     Debian,
-    /// RHEL and what is made of its sources, Fedora, Amazon Linux.
+    /// RHEL and its rebuilds, Fedora, Amazon Linux.
     RedHat,
     /// SLES and openSUSE.
     Suse,
@@ -47,7 +47,7 @@ pub enum Firewall {
 /// What a distribution does differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Distribution {
-    /// For people.
+    /// The name for people.
     pub name: &'static str,
     /// `ID` in os-release(5).
     pub id: &'static str,
@@ -55,7 +55,7 @@ pub struct Distribution {
     pub version: &'static str,
     /// Its family.
     pub family: Family,
-    /// The firewall that it, or the hardening guide for it, has at work.
+    /// The firewall that is active after an installation, or that its hardening guide demands.
     pub firewall: Firewall,
     /// The unit that manages interfaces.
     pub network: &'static str,
@@ -63,11 +63,11 @@ pub struct Distribution {
     pub clock: &'static str,
     /// The control groups that it boots with.
     pub cgroups: CgroupVersion,
-    /// Where that was taken from: see above.
+    /// The source of this row, by its name in the module's header.
     pub source: &'static str,
 }
 
-/// Every distribution that is known by itself. Others are told the commands of their family.
+/// Every distribution with a row of its own. Hosts of others are given the commands of their family.
 pub const DISTRIBUTIONS: &[Distribution] = &[
     red_hat("RHEL 8", "rhel", "8", CgroupVersion::V1),
     red_hat("RHEL 9", "rhel", "9", CgroupVersion::V2),
@@ -134,7 +134,7 @@ const fn debian(name: &'static str, id: &'static str, version: &'static str) -> 
     }
 }
 
-/// The distribution of a host, where it is known by itself.
+/// The distribution of a host, if it has a row of its own.
 #[must_use]
 pub fn of(os: &OsRelease) -> Option<&'static Distribution> {
     let is_of = |version: &str| {
@@ -171,7 +171,7 @@ impl Family {
             ("conntrack", _) => "conntrack",
             ("ip", Self::RedHat) => "iproute",
             ("ip", _) => "iproute2",
-            // RHEL 9, Oracle Linux 9 and Amazon Linux 2023 have no package of the plain name; dnf finds it by what it provides.
+            // RHEL 9, Oracle Linux 9 and Amazon Linux 2023 have no package of the plain name; dnf finds the package by what it provides.
             ("iptables", _) => "iptables",
             ("nft", _) => "nftables",
             ("ethtool", _) => "ethtool",
@@ -209,7 +209,7 @@ impl Family {
 }
 
 impl Firewall {
-    /// What manages the packet filter of a host now.
+    /// What manages the packet filter of a host at present.
     #[must_use]
     pub fn of(facts: &HostFacts) -> Self {
         let runs = |unit: &str| {
@@ -228,7 +228,7 @@ impl Firewall {
         }
     }
 
-    /// The name of the program, where it is one that decides about ports by itself.
+    /// The name of the program, if it decides about ports by itself.
     #[must_use]
     pub fn unit(self) -> Option<&'static str> {
         match self {
@@ -256,7 +256,7 @@ impl Firewall {
         }
     }
 
-    /// The command that lets new connections to a port in, from `source` or from anywhere.
+    /// The command that accepts new connections to a port, from `source` or from anywhere.
     #[must_use]
     pub fn open(self, protocol: Protocol, port: u16, source: Option<&str>) -> String {
         let protocol = match protocol {
@@ -282,7 +282,7 @@ impl Firewall {
         }
     }
 
-    /// What makes such a rule last: a command, or the file that is loaded at boot.
+    /// What makes such a rule permanent: a command, or the file that is loaded at boot.
     #[must_use]
     pub fn keep(self) -> &'static str {
         match self {

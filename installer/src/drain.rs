@@ -1,4 +1,4 @@
-//! Moves the pods of a node to other nodes, and lets pods come again.
+//! Moves the pods of a node to other nodes, and allows pods on it again.
 
 use std::time::Duration;
 
@@ -10,30 +10,30 @@ use crate::config::DnsName;
 use crate::host::Host;
 use crate::kubectl::Kubectl;
 
-/// Says of a node that kinstall let no pods start there. A node that somebody else closed has none, and stays closed.
+/// Marks a node that kinstall cordoned. A node that somebody else cordoned does not have it, and stays cordoned.
 const CLOSED: &str = "kinstall/closed-for-upgrade";
 
-/// What comes after the drain.
+/// What follows the drain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Purpose {
-    /// The node goes. Pods without a controller go with it.
+    /// The node is removed. Pods without a controller are lost with it.
     Removal,
-    /// The node changes, and then takes pods again. A pod without a controller would be lost, and is an error.
+    /// The node changes, and then takes pods again. A pod without a controller would be lost, so it is an error.
     Upgrade,
 }
 
-/// Moves a node's pods away by evictions, and lets no new ones come. A node that is gone already is not an error.
+/// Moves a node's pods away by evictions, and allows no new ones. A node that is gone already is not an error.
 ///
 /// # Errors
-/// Where pods are still there after `within`, such as for a PodDisruptionBudget.
+/// When pods are still there after `within`, for example because of a PodDisruptionBudget.
 pub fn drain(host: &Host, name: &DnsName, purpose: Purpose, within: Duration) -> anyhow::Result<()> {
     let (api, name) = (Kubectl::on(host), name.as_str());
     let Some(node) = api.get(&["node", name])? else { return Ok(()) };
     if purpose == Purpose::Upgrade && node["spec"]["unschedulable"] != true {
         api.run(&["annotate", "--overwrite", "node", name, &format!("{CLOSED}=true")])?;
     }
-    // What pods have written to emptyDir goes with the pod in any case.
+    // What pods have written to emptyDir is lost with the pod in any case.
     let limit = format!("--timeout={}s", within.as_secs());
     let mut arguments = vec!["drain", name, "--ignore-daemonsets", "--delete-emptydir-data", &limit];
     if purpose == Purpose::Removal {
@@ -43,7 +43,7 @@ pub fn drain(host: &Host, name: &DnsName, purpose: Purpose, within: Duration) ->
     Ok(())
 }
 
-/// Lets pods start again on a node that [`drain`] closed for an upgrade. Any other is left as it is.
+/// Lets pods start again on a node that [`drain`] cordoned for an upgrade. Any other node is left as it is.
 pub fn reopen(host: &Host, name: &DnsName) -> anyhow::Result<()> {
     let (api, name) = (Kubectl::on(host), name.as_str());
     let node = api.get(&["node", name])?.unwrap_or(Value::Null);
@@ -51,7 +51,7 @@ pub fn reopen(host: &Host, name: &DnsName) -> anyhow::Result<()> {
         return Ok(());
     }
     api.run(&["uncordon", name])?;
-    // Last: without it a node that is still closed would stay so.
+    // Last: without the annotation, a node that is still cordoned would stay so.
     api.run(&["annotate", "node", name, &format!("{CLOSED}-")]).map(drop)
 }
 
@@ -61,13 +61,13 @@ mod tests {
     use crate::fixture::bench::Bench;
     use crate::host::Command;
 
-    /// The node is what the root's `node` says.
+    /// A fake API whose node is in the root's file `node`.
     fn node(root: &std::path::Path, command: &Command) -> Option<String> {
         let is_get = command.arguments.iter().any(|argument| argument == "get");
         is_get.then(|| fs_err::read_to_string(root.join("node")).unwrap_or_default())
     }
 
-    /// What is told to the API about the node, besides reading it.
+    /// What the API is asked to do about the node, besides reading it.
     fn told(node_is: &str, act: impl Fn(&Host, &DnsName)) -> Vec<String> {
         let bench = Bench::with_programs(node);
         bench.file("node", node_is);

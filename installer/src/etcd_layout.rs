@@ -1,4 +1,4 @@
-//! Where etcd's files lie and where it listens. etcd itself, kubeadm's configuration and the health checks agree by this.
+//! Where etcd's files are and where etcd listens. etcd itself, kubeadm's configuration and the health checks agree by these values.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -21,7 +21,7 @@ pub const CA_PATH: &str = "/etc/etcd/pki/ca.crt";
 
 /// The authority's certificate, for the API server.
 pub const CLIENT_CA_PATH: &str = "/etc/kubernetes/pki/etcd/ca.crt";
-/// The API server's certificate as a client of etcd, where kubeadm puts and looks for it.
+/// The API server's certificate as a client of etcd, in the place where kubeadm writes it and looks for it.
 pub const CLIENT_CERTIFICATE_PATH: &str = "/etc/kubernetes/pki/apiserver-etcd-client.crt";
 /// The key to it.
 pub const CLIENT_KEY_PATH: &str = "/etc/kubernetes/pki/apiserver-etcd-client.key";
@@ -46,7 +46,7 @@ pub fn peer_url(address: IpAddr) -> String {
     url("https", address, PEER_PORT)
 }
 
-/// Where metrics and health are told without a certificate: to this host alone.
+/// Where metrics and health are served without a certificate: to this host only.
 #[must_use]
 pub fn metrics_url() -> String {
     url("http", LOOPBACK, METRICS_PORT)

@@ -1,4 +1,4 @@
-//! Goes through the steps of a plan: look, act where needed, look again.
+//! Executes the steps of a plan: check, apply if needed, check again.
 
 use std::time::Instant;
 
@@ -14,18 +14,18 @@ use crate::steps::{Check, Context};
 const RESUME_OR_RESET: &str =
     "finished steps stay; run the same command again to resume, or `kinstall reset` to undo them";
 
-/// Does what the plan of an installation says and returns the steps that changed something.
+/// Executes the plan of an installation and returns the steps that changed something.
 ///
 /// # Errors
-/// The first step's that fails; the steps before it stay done, and a repeat goes on from there.
+/// The error of the first step that fails. The steps before it stay done, and a repeat resumes from there.
 pub fn execute(plan: &Plan, context: &mut Context<'_>, observer: &dyn Observer) -> anyhow::Result<Vec<&'static str>> {
     execute_advising(RESUME_OR_RESET, plan, context, observer)
 }
 
-/// The same for any plan, with what to do when a step failed.
+/// The same for any plan, with the advice to give when a step fails.
 ///
 /// # Errors
-/// The first step's that fails.
+/// The error of the first step that fails.
 pub fn execute_advising(
     hint: &str,
     plan: &Plan,
@@ -67,7 +67,7 @@ pub fn execute_advising(
 /// Looks at every step and changes nothing.
 ///
 /// # Errors
-/// That of a step which cannot tell, although none ahead of it has anything to do.
+/// The error of a step whose check fails although no step before it has anything to do.
 pub fn look(plan: &Plan, context: &Context<'_>, observer: &dyn Observer) -> anyhow::Result<()> {
     let mut ahead = false;
     for planned in &plan.steps {
@@ -87,7 +87,7 @@ pub fn look(plan: &Plan, context: &Context<'_>, observer: &dyn Observer) -> anyh
     Ok(())
 }
 
-/// Brings one step to its end; `true` when it changed something.
+/// Completes one step; `true` if it changed something.
 fn advance(planned: &PlannedStep, context: &mut Context<'_>, begin: &mut dyn FnMut(&str)) -> anyhow::Result<bool> {
     let step = planned.step;
     let id = step.id().to_owned();
@@ -142,7 +142,7 @@ mod tests {
         }
     }
 
-    /// A step that says it worked, and did not.
+    /// A step that claims to have worked, and has not.
     struct Idle;
 
     impl Step for Idle {

@@ -1,4 +1,4 @@
-//! What tests decide on: a plain host, and lists of bundles, none of which exist.
+//! Test data for decisions: a plain host, and lists of bundles that do not exist.
 
 pub mod bench;
 
@@ -73,7 +73,7 @@ pub fn facts() -> HostFacts {
     }
 }
 
-/// What real hosts were seen to be before their first installation: `facts` of `kinstall preflight --output json`.
+/// Facts of real hosts before their first installation: `facts` of `kinstall preflight --output json`.
 pub const RECORDED: [(&str, &str); 2] = [
     ("debian-12-cgroup-v1", include_str!("fixture/debian-12-cgroup-v1.json")),
     ("debian-12-cgroup-v2", include_str!("fixture/debian-12-cgroup-v2.json")),
@@ -85,8 +85,8 @@ pub fn recorded(name: &str) -> HostFacts {
     serde_json::from_str(text).unwrap()
 }
 
-/// Hosts as each distribution is installed and hardened: what differs from the recorded Debian 12 with cgroup v2. Written from what the
-/// distributions and the guides of CIS and DISA publish, and not recorded on machines; the sources are in
+/// Hosts as each distribution installs and hardens them: the differences from the recorded Debian 12 with cgroup v2. They are written from
+/// the documents of the distributions and the guides of CIS and DISA, and not recorded on machines; the sources are in
 /// [`distributions`](crate::distributions).
 const DISTRIBUTIONS: &str = include_str!("fixture/distributions.json");
 
@@ -118,7 +118,7 @@ fn merge(value: &mut serde_json::Value, change: &serde_json::Value) {
     }
 }
 
-/// A cluster of that host alone.
+/// A cluster with this host alone.
 pub fn topology() -> Topology {
     Topology::single(&ClusterSpec::default(), &facts()).unwrap()
 }
@@ -278,7 +278,7 @@ impl Cluster {
         cluster
     }
 
-    /// The same cluster by IPv6 alone.
+    /// The same cluster with IPv6 only.
     pub fn of_ipv6() -> Self {
         let mut cluster = Self::of_both_families();
         cluster.spec.network.pod_cidr = "fd00:244::/56".parse().unwrap();
@@ -295,7 +295,7 @@ impl Cluster {
         Topology::of(&self.spec, name).unwrap()
     }
 
-    /// What is decided on for a host with this place.
+    /// The inputs of decisions for a host with this place in the cluster.
     pub fn inputs<'a>(&'a self, topology: &'a Topology) -> Inputs<'a> {
         Inputs { spec: &self.spec, facts: &self.facts, list: &self.list, topology }
     }

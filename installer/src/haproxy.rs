@@ -6,16 +6,16 @@ use crate::config::{ClusterSpec, HostSpec, IpFamily};
 use crate::template::render;
 use kbundle_format::Role;
 
-/// What the two configurations have otherwise.
+/// The parts in which the two configurations differ.
 struct Frontend<'a> {
     about: &'a str,
     /// Further lines of the section `global`.
     rights: &'a str,
-    /// Where it listens.
+    /// The address to listen on.
     bind: &'a str,
 }
 
-/// For a host of the cluster that only runs pods: for that host alone. It tells its health on `health_port`.
+/// The configuration for a worker, which uses it alone. It serves its health on `health_port`.
 #[must_use]
 pub fn node_local(spec: &ClusterSpec, health_port: u16) -> String {
     let about = "Spreads this host's requests to the API over the control planes that answer.";
@@ -24,7 +24,7 @@ pub fn node_local(spec: &ClusterSpec, health_port: u16) -> String {
     common + &render(health, &[("health_port", &health_port.to_string())])
 }
 
-/// For a load balancer of the site's own, in front of the whole cluster.
+/// The configuration for a load balancer of the site's own, in front of the whole cluster.
 #[must_use]
 pub fn external(spec: &ClusterSpec) -> String {
     let about = format!("Spreads requests to the API of cluster {} over the control planes that answer.", spec.name);
@@ -39,7 +39,7 @@ fn common(spec: &ClusterSpec, frontend: &Frontend<'_>) -> String {
     let server = |host: &HostSpec| format!("    server {} {}", host.name, SocketAddr::new(host.address, port));
     let mut control_planes: Vec<_> =
         spec.hosts.iter().filter(|host| host.roles.contains(&Role::ControlPlane)).collect();
-    // By address, so that the order in the file makes no other configuration.
+    // By address, so that another order in the file does not change the configuration.
     control_planes.sort_by_key(|host| host.address);
     let servers: Vec<_> = control_planes.into_iter().map(server).collect();
     render(

@@ -5,16 +5,16 @@ use serde::Deserialize;
 use crate::host::{Command, Host, HostError};
 use crate::kubectl::{ADMIN_KUBECONFIG, Kubectl};
 
-/// Where the bundle's helm is.
+/// The path of the bundle's helm.
 pub const PROGRAM: &str = "/usr/local/bin/helm";
-/// For helm's cache of what the API offers.
+/// The directory of helm's cache of API resources.
 const HOME: &str = "/var/lib/kinstall/helm";
-/// How long helm waits for what a chart starts.
+/// How long helm waits until everything that a chart starts is ready.
 const WAIT: &str = "10m0s";
-/// What helm leaves behind that was ended while it worked; it refuses to go on then. Source: Helm's package `release`, `Status`.
+/// The states of a release when helm was ended while it worked; helm then refuses to continue. Source: Helm's package `release`, `Status`.
 const PENDING: [&str; 3] = ["pending-install", "pending-upgrade", "pending-rollback"];
 
-/// Speaks to the cluster by helm.
+/// Runs helm against the cluster.
 #[derive(Clone, Copy)]
 pub struct Helm<'a> {
     host: &'a Host,
@@ -25,26 +25,26 @@ pub struct Helm<'a> {
 pub struct Release {
     /// `deployed`, `failed`, `pending-upgrade` and so on.
     pub status: String,
-    /// What whoever made the revision says of it.
+    /// The description that was given when the revision was made.
     pub description: String,
 }
 
-/// What a release is to become.
+/// The wanted state of a release.
 pub struct ReleaseRequest<'a> {
     /// Its name.
     pub name: &'a str,
-    /// Its namespace, made where it is missing.
+    /// Its namespace, which is created if it is missing.
     pub namespace: &'a str,
-    /// The chart's archive on the host.
+    /// The path of the chart's archive on the host.
     pub chart: &'a str,
-    /// Files of values on the host, later ones win.
+    /// Paths of files of values on the host; later ones override earlier ones.
     pub values: &'a [String],
-    /// What the revision is to say of itself.
+    /// The description of the new revision.
     pub description: &'a str,
 }
 
 impl<'a> Helm<'a> {
-    /// On this host, which has to be a control plane.
+    /// helm on this host, which has to be a control plane.
     #[must_use]
     pub fn on(host: &'a Host) -> Self {
         Self { host }
@@ -57,14 +57,14 @@ impl<'a> Helm<'a> {
     }
 
     fn command(arguments: &[&str]) -> Command {
-        // Without an environment: settings and plugins of the administrator's own are for their own calls of helm.
+        // Without an environment: the administrator's settings and plugins are for the administrator's own calls of helm.
         let before = ["-i".to_owned(), format!("HOME={HOME}"), PROGRAM.to_owned()];
         let kubeconfig = format!("--kubeconfig={ADMIN_KUBECONFIG}");
         let arguments = arguments.iter().map(|&argument| argument.to_owned());
         Command::new("/usr/bin/env", before.into_iter().chain(arguments).chain([kubeconfig]))
     }
 
-    /// The newest revision of a release; `None` where there is none.
+    /// The newest revision of a release; `None` if there is none.
     ///
     /// # Errors
     /// Also when the API does not answer.
@@ -89,10 +89,10 @@ impl<'a> Helm<'a> {
         Ok(Some(Release { status, description }))
     }
 
-    /// Makes the release what is asked for, and waits until all that it starts is ready.
+    /// Installs or upgrades the release as requested, and waits until everything that it starts is ready.
     ///
     /// # Errors
-    /// helm's own; the revision then stays as `failed`, and a repeat makes a further one.
+    /// helm's own error. The revision then stays as `failed`, and a repeat makes another one.
     pub fn upgrade(&self, request: &ReleaseRequest<'_>) -> anyhow::Result<()> {
         let namespace = format!("--namespace={}", request.namespace);
         let (timeout, description) = (format!("--timeout={WAIT}"), format!("--description={}", request.description));
@@ -104,7 +104,8 @@ impl<'a> Helm<'a> {
         Ok(())
     }
 
-    /// Forgets the revision that helm was making when it was ended. What it had applied stays, and the next revision takes it over.
+    /// Forgets the revision that helm was making when it was ended. The objects that it had applied stay, and the next revision takes them
+    /// over.
     pub fn forget_pending(&self, name: &str, namespace: &str) -> anyhow::Result<()> {
         let selector = format!("--selector=owner=helm,name={name},status in ({})", PENDING.join(","));
         Kubectl::on(self.host).run(&["delete", "secret", &format!("--namespace={namespace}"), &selector])?;
@@ -113,13 +114,13 @@ impl<'a> Helm<'a> {
 }
 
 impl Release {
-    /// Whether helm was ended while it made the revision.
+    /// Whether helm was ended while it made this revision.
     #[must_use]
     pub fn is_pending(&self) -> bool {
         PENDING.contains(&self.status.as_str())
     }
 
-    /// Whether it runs as the revision with this description.
+    /// Whether the release is deployed as the revision with this description.
     #[must_use]
     pub fn is(&self, description: &str) -> bool {
         self.status == "deployed" && self.description == description

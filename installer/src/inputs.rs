@@ -1,4 +1,4 @@
-//! The facts that plans, steps and configurations are decided from, and the one type that gathers them.
+//! The data from which plans, steps and configurations are decided, and the one type that gathers them.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -12,14 +12,14 @@ use crate::facts::HostFacts;
 use crate::host::{Host, HostError};
 use crate::topology::{Member, Topology, TopologyError};
 
-/// What plans, steps and configurations are decided from. Nothing here reads or changes anything.
+/// The data from which plans, steps and configurations are decided. Nothing here reads or changes anything.
 #[derive(Clone, Copy)]
 pub struct Inputs<'a> {
     /// What the user wants.
     pub spec: &'a ClusterSpec,
     /// The host as it was before any change.
     pub facts: &'a HostFacts,
-    /// What the bundle holds.
+    /// The content of the bundle.
     pub list: &'a BundleList,
     /// The hosts of the cluster, seen from this one.
     pub topology: &'a Topology,
@@ -56,7 +56,7 @@ impl Inputs<'_> {
         &self.topology.this().roles
     }
 
-    /// The host, as far as it decides what a bundle has to hold.
+    /// The host, as far as it decides what a bundle has to contain.
     #[must_use]
     pub fn profile(&self) -> HostProfile<'_> {
         self.profile_of(self.topology.this())
@@ -73,7 +73,7 @@ impl Inputs<'_> {
         }
     }
 
-    /// The pod network. A plan is refused where the bundle has several and the configuration names none.
+    /// The pod network. A plan is refused if the bundle has several and the configuration names none.
     #[must_use]
     pub fn cni(&self) -> Cni {
         self.spec.network.cni.or_else(|| Cni::brought_by(self.list)).unwrap_or(Cni::Bridge)
@@ -98,7 +98,7 @@ impl Inputs<'_> {
 
 /// Everything that decisions about one host need, gathered once and owned; [`OwnedInputs::inputs`] lends it.
 ///
-/// A caller that keeps a part itself lends that part: the list mostly belongs to an open bundle.
+/// A caller that owns a part itself lends that part: the list mostly belongs to an open bundle.
 pub struct OwnedInputs<'a> {
     spec: Cow<'a, ClusterSpec>,
     facts: Cow<'a, HostFacts>,
@@ -110,7 +110,7 @@ pub struct OwnedInputs<'a> {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InputsError {
-    /// The host does not tell its facts.
+    /// The host's facts cannot be read.
     #[error(transparent)]
     Host(#[from] HostError),
     /// The cluster has no such host.
@@ -119,7 +119,7 @@ pub enum InputsError {
 }
 
 impl<'a> OwnedInputs<'a> {
-    /// Gathers the facts of `host`, which the cluster calls `name`; a cluster of one host gives it no name.
+    /// Gathers the facts of `host`. The cluster calls it `name`; in a cluster of one host it has no name.
     pub fn gather(
         host: &Host,
         spec: Cow<'a, ClusterSpec>,
@@ -142,7 +142,7 @@ impl<'a> OwnedInputs<'a> {
         Ok(Self { spec, facts: Cow::Borrowed(facts), list: Cow::Borrowed(list), topology })
     }
 
-    /// Lends all of it.
+    /// Lends all inputs.
     #[must_use]
     pub fn inputs(&self) -> Inputs<'_> {
         Inputs { spec: &self.spec, facts: &self.facts, list: &self.list, topology: &self.topology }

@@ -1,8 +1,8 @@
 //! What a host needs from the rest of the cluster: keys that hosts share, credentials to join with, addresses that the cluster
 //! assigned.
 //!
-//! Most of it is secret. It is sent over standard input and output of programs that SSH connects, never on a command line, and
-//! its `Debug` form shows no secret.
+//! Most of it is secret. SSH carries it between standard input and output of programs, never on a command line, and its `Debug` form shows
+//! no secret.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::addon_data::AddonData;
 use crate::config::{Cidr, Cidrs, IpFamily};
 
-/// What the leader or a join file gives to a host. A field is empty where the phase does not need it, or the host makes it itself.
+/// What the leader or a join file gives to a host. A field is empty if the phase does not need it, or if the host makes it itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct JoinMaterial {
@@ -21,17 +21,17 @@ pub struct JoinMaterial {
     pub etcd_authority: Option<Pair>,
     /// The API server's certificate as a client of etcd and the authority's, for control planes without a member.
     pub etcd_client: Option<EtcdClient>,
-    /// The members of an etcd cluster that runs, this host's included, when this host's is to join it: name and peer URL.
+    /// The members of a running etcd cluster that this host joins, including the host's own: name and peer URL.
     pub etcd_members: Option<BTreeMap<String, String>>,
     /// Files that all control planes share, for one that joins.
     pub shared_files: Vec<SharedFile>,
-    /// What a host joins the cluster with.
+    /// The credentials with which a host joins the cluster.
     pub join: Option<JoinCredentials>,
     /// Hosts that failed or left. The host that waits for all nodes does not wait for them.
     pub absent: BTreeSet<String>,
-    /// What happens to the data of add-ons that go; for the host that leads.
+    /// What happens to the data of add-ons that leave the cluster; for the host that leads.
     pub addon_data: AddonData,
-    /// Where each node's pods are, by node.
+    /// The pod network of each node, by node name.
     pub pod_networks: BTreeMap<String, PodNetwork>,
 }
 
@@ -41,9 +41,9 @@ pub struct JoinMaterial {
 pub struct PodNetwork {
     /// The addresses that the cluster has given them: a network of each of its families.
     pub pods: Cidrs,
-    /// The node's own address, which they are reached through.
+    /// The node's own address, through which the pods are reached.
     pub node: IpAddr,
-    /// Its address of the other family, where the cluster has both.
+    /// The node's address of the other family, if the cluster has both.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub second_node: Option<IpAddr>,
 }
@@ -83,7 +83,7 @@ pub struct EtcdClient {
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct SharedFile {
-    /// Where it lies.
+    /// Its path on the host.
     pub path: String,
     /// Its mode, such as 0o600.
     pub mode: u32,
@@ -91,11 +91,11 @@ pub struct SharedFile {
     pub content: String,
 }
 
-/// What a host joins a cluster with.
+/// Credentials with which a host joins a cluster.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct JoinCredentials {
-    /// Address and port of an API server that runs.
+    /// Address and port of a running API server.
     pub api_server: String,
     /// A bootstrap token.
     pub token: String,

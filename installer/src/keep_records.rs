@@ -1,4 +1,4 @@
-//! The records of a host, replaced by others while it stands.
+//! Replaces the records of a host that is set up already.
 
 use crate::config::change::Change;
 use crate::host::Host;
@@ -6,7 +6,8 @@ use crate::inputs::Inputs;
 use crate::records::Records;
 use crate::steps::{kubeadm_config, kubelet};
 
-/// Keeps `records` on a host. Where it stands by others, what its kubelet has from them and that settings change is noted first.
+/// Keeps `records` on a host. If the host is set up by other records, the parts of these that its kubelet still has and that the new
+/// settings change are noted first.
 pub fn keep_records(records: &Records, host: &Host, inputs: &Inputs<'_>) -> anyhow::Result<()> {
     if let Some(standing) = Records::read_begun(host)?
         && standing.spec != records.spec

@@ -1,5 +1,5 @@
-//! The kernel settings that a cluster wants, each with its reason. One table for facts, preflight, the step that sets them,
-//! and the kubelet's configuration. And those that programs of the cluster set by themselves, for `reset`.
+//! The kernel settings that a cluster wants, each with its reason. One table for facts, preflight, the step that sets them, and the
+//! kubelet's configuration. It also has the settings that programs of the cluster write, for `reset`.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ pub struct Setting {
     pub need: Need,
     /// Why it is needed, and the source that says so.
     pub reason: &'static str,
-    /// The IP family that needs it; none where every cluster does.
+    /// The IP family that needs it; `None` if every cluster does.
     pub family: Option<IpFamily>,
 }
 
@@ -50,7 +50,7 @@ pub enum Requirement {
 pub enum Need {
     /// No cluster works.
     Essential,
-    /// The kubelet refuses to start when told to protect the kernel's defaults; it is told otherwise then.
+    /// The kubelet, if told to protect the kernel's defaults, refuses to start. So it is not told to.
     KubeletDefaults,
     /// Large or busy hosts run into limits.
     Headroom,
@@ -97,20 +97,20 @@ const fn headroom(name: &'static str, wanted: Requirement, reason: &'static str)
     Setting { name, wanted, need: Need::Headroom, reason, family: None }
 }
 
-/// A kernel setting that a program of the cluster writes by itself, for the whole host.
+/// A kernel setting that a program of the cluster writes for the whole host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SetByOthers {
     /// Dotted name.
     pub name: &'static str,
-    /// What the program writes.
+    /// The value that the program writes.
     pub value: u64,
 }
 
-/// Every such setting on a host with so many processors, with the values of a cluster that kinstall sets up.
+/// Every such setting on a host with this number of processors, with the values of a cluster that kinstall sets up.
 ///
-/// What the kubelet writes is in [`SETTINGS`]: kinstall has written it before. Left out are settings of interfaces that go with the
-/// cluster, kube-proxy's UDP time-outs, which it writes only when it is told a value, and Calico's
-/// `kernel.unprivileged_bpf_disabled`, which no kernel takes back.
+/// The kubelet's settings are in [`SETTINGS`]: kinstall has written them before. Left out are settings of interfaces that go with the
+/// cluster, kube-proxy's UDP time-outs, which it writes only if it is given a value, and Calico's `kernel.unprivileged_bpf_disabled`, which
+/// no kernel can reset.
 ///
 /// Sources: `cmd/kube-proxy/app/conntrack.go` and `pkg/proxy/{iptables,ipvs}/proxier.go` of Kubernetes 1.25.2,
 /// `pkg/proxy/conntrack/sysctls.go` of 1.36.3; `pkg/ip/ipforward_linux.go` of the CNI plugins 1.9.1;
@@ -127,7 +127,7 @@ pub fn set_by_others(cpus: usize) -> Vec<SetByOthers> {
         ("net.netfilter.nf_conntrack_tcp_timeout_established", 86_400),
         ("net.netfilter.nf_conntrack_tcp_timeout_close_wait", 3600),
         ("net.netfilter.nf_conntrack_tcp_be_liberal", 1),
-        // kube-proxy in its mode ipvs, which a site may have changed it to.
+        // By kube-proxy in mode ipvs, which a site may have chosen.
         ("net.ipv4.vs.conntrack", 1),
         ("net.ipv4.vs.conn_reuse_mode", 0),
         ("net.ipv4.vs.expire_nodest_conn", 1),
@@ -148,7 +148,7 @@ impl Setting {
         self.family.is_none_or(|family| network.has(family))
     }
 
-    /// Whether `value`, as the kernel shows it, will do.
+    /// Whether `value`, in the kernel's form, is sufficient.
     #[must_use]
     pub fn suits(&self, value: &str) -> bool {
         value.trim().parse::<u64>().is_ok_and(|found| match self.wanted {
@@ -157,7 +157,7 @@ impl Setting {
         })
     }
 
-    /// The value to write.
+    /// The value that kinstall writes.
     #[must_use]
     pub fn value(&self) -> u64 {
         match self.wanted {
@@ -172,8 +172,8 @@ impl Setting {
     }
 }
 
-/// Whether the kubelet can be told to protect the kernel's defaults on this host: each setting that it asks for suits
-/// already or kinstall sets it.
+/// Whether the kubelet can be told to protect the kernel's defaults on this host: each setting that it checks is suitable already, or
+/// kinstall sets it.
 #[must_use]
 pub fn kubelet_defaults_hold(sysctls: &BTreeMap<String, Sysctl>) -> bool {
     SETTINGS

@@ -1,4 +1,4 @@
-//! `kubectl` with the administrator's or the kubelet's credential: what the steps ask of the API and tell it.
+//! `kubectl` with the administrator's or the kubelet's credential: how the steps read and change objects of the API.
 
 pub mod chunks;
 
@@ -17,16 +17,16 @@ use crate::topology::Member;
 pub const ADMIN_KUBECONFIG: &str = "/etc/kubernetes/admin.conf";
 /// The kubelet's own kubeconfig, there once the host has joined.
 pub const KUBELET_KUBECONFIG: &str = "/etc/kubernetes/kubelet.conf";
-/// By this name the API notes what kinstall writes.
+/// The field manager of everything that kinstall applies.
 pub const FIELD_MANAGER: &str = "kinstall";
 const PROGRAM: &str = "/usr/local/bin/kubectl";
-/// kubectl would keep its cache in root's home otherwise.
+/// Without it, kubectl would keep its cache in root's home.
 const CACHE_DIRECTORY: &str = "/var/lib/kinstall/kubectl-cache";
-/// How long an API server that has just started is waited for, in pauses.
+/// How long to wait for an API server that has just started, in pauses.
 const READY_WITHIN: u32 = 60;
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Speaks to the cluster's API.
+/// Runs kubectl against the cluster's API.
 #[derive(Clone, Copy)]
 pub struct Kubectl<'a> {
     host: &'a Host,
@@ -34,20 +34,20 @@ pub struct Kubectl<'a> {
 }
 
 impl<'a> Kubectl<'a> {
-    /// On this host, which has to be a control plane.
+    /// With the administrator's credential, on a host that has to be a control plane.
     #[must_use]
     pub fn on(host: &'a Host) -> Self {
         Self { host, kubeconfig: ADMIN_KUBECONFIG }
     }
 
-    /// On a host that has joined, with what its kubelet may do: read all nodes, or its own alone where
+    /// With the kubelet's credential, on a host that has joined. It may read all nodes, or only its own where
     /// [`NODE_SELECTORS`](crate::version_rules::kubernetes::NODE_SELECTORS) holds, and change its own.
     #[must_use]
     pub fn as_kubelet(host: &'a Host) -> Self {
         Self { host, kubeconfig: KUBELET_KUBECONFIG }
     }
 
-    /// With the credential that this host has by its place in the cluster.
+    /// With the credential that this host has because of its roles.
     #[must_use]
     pub fn of(host: &'a Host, this: &Member) -> Self {
         if this.has(Role::ControlPlane) { Self::on(host) } else { Self::as_kubelet(host) }
@@ -60,8 +60,8 @@ impl<'a> Kubectl<'a> {
         Command::new(PROGRAM, common.into_iter().chain(arguments.iter().map(|&argument| argument.to_owned())))
     }
 
-    /// Runs kubectl. An API server that has just started does not know all roles yet, and forbids the administrator what is allowed a moment
-    /// later: then it is run once more, when the server is ready.
+    /// Runs kubectl. An API server that has just started does not know all roles yet, and forbids the administrator what it allows a moment
+    /// later. In that case, kubectl runs once more when the server is ready.
     fn try_command(&self, command: &Command) -> Result<Output, HostError> {
         let output = self.host.try_run(command)?;
         let is_forbidden = output.code != Some(0) && output.stderr.contains("(Forbidden)");
@@ -81,17 +81,17 @@ impl<'a> Kubectl<'a> {
         Ok(self.try_command(command)?.success(command)?)
     }
 
-    /// Runs it and fails when it does.
+    /// Runs kubectl and fails if kubectl fails.
     pub fn run(&self, arguments: &[&str]) -> anyhow::Result<Output> {
         Ok(self.run_command(&self.command(arguments))?)
     }
 
-    /// Runs it and gives what it said, also where it fails.
+    /// Runs kubectl and returns its output, even if it fails.
     pub fn try_run(&self, arguments: &[&str]) -> Result<Output, HostError> {
         self.try_command(&self.command(arguments))
     }
 
-    /// An object or a list of objects, as JSON; `None` where the API says that there is no such object.
+    /// An object or a list of objects, as JSON; `None` if the API says that there is no such object.
     pub fn get(&self, arguments: &[&str]) -> anyhow::Result<Option<Value>> {
         let all: Vec<_> =
             ["get"].iter().chain(arguments).chain(&["--output=json", "--ignore-not-found"]).copied().collect();
@@ -102,12 +102,12 @@ impl<'a> Kubectl<'a> {
         serde_json::from_str(&output.stdout).map(Some).with_context(|| format!("while reading {}", arguments.join(" ")))
     }
 
-    /// Whether this credential may do all in the cluster.
+    /// Whether this credential has all rights in the cluster.
     pub fn may_do_all(&self) -> anyhow::Result<bool> {
         Ok(self.try_command(&self.command(&["auth", "can-i", "*", "*", "--quiet"]))?.code == Some(0))
     }
 
-    /// A list of objects, as JSON; if the API did not give it, what it or kubectl says.
+    /// A list of objects, as JSON; if the API did not return it, the message of the API or kubectl.
     pub fn list(&self, arguments: &[&str]) -> anyhow::Result<Result<Value, String>> {
         let all: Vec<_> = ["get"].iter().chain(arguments).chain(&["--output=json"]).copied().collect();
         let output = self.try_command(&self.command(&all))?;
@@ -120,7 +120,7 @@ impl<'a> Kubectl<'a> {
     /// The cluster's nodes.
     ///
     /// # Errors
-    /// Also when the API answers with something that is not a list: which nodes there are is then unknown.
+    /// Also when the API's answer is not a list: the nodes are then unknown.
     pub fn nodes(&self) -> anyhow::Result<Vec<Value>> {
         let output = self.run(&["get", "nodes", "--output=json"])?;
         let answer: Value = serde_json::from_str(&output.stdout).unwrap_or_default();
@@ -132,7 +132,7 @@ impl<'a> Kubectl<'a> {
         Ok(self.get(arguments)?.is_some())
     }
 
-    /// What the API server answers to a path, such as `/metrics`.
+    /// The API server's answer to a path, such as `/metrics`.
     pub fn raw(&self, path: &str) -> anyhow::Result<String> {
         Ok(self.run(&["get", &format!("--raw={path}")])?.stdout)
     }
@@ -141,11 +141,11 @@ impl<'a> Kubectl<'a> {
     pub fn has_object(&self, object: &Value) -> anyhow::Result<bool> {
         let command = self.command(&["get", "--ignore-not-found", "--output=name", "--filename=-"]);
         let output = self.try_command(&command.input(serde_json::to_vec(object)?))?;
-        // An object of a kind that the API does not know yet is not there either.
+        // A kind that the API does not know yet has no objects.
         Ok(output.code == Some(0) && !output.stdout.trim().is_empty())
     }
 
-    /// Whether the API has all of `objects`, as [`has_object`](Self::has_object) says it of one.
+    /// Whether the API has each of `objects`, in the sense of [`has_object`](Self::has_object).
     pub fn has_objects(&self, objects: &[Value]) -> anyhow::Result<bool> {
         if objects.is_empty() {
             return Ok(true);
@@ -156,12 +156,12 @@ impl<'a> Kubectl<'a> {
         Ok(output.code == Some(0) && output.stdout.lines().count() == objects.len())
     }
 
-    /// Those of `objects` that the API has, as it has them. None where it does not know a kind of them yet.
+    /// Those of `objects` that the API has, in its version. Empty while the API does not know one of their kinds.
     pub fn get_objects(&self, objects: &[Value]) -> anyhow::Result<Vec<Value>> {
         self.get_each(objects, &[])
     }
 
-    /// The same, with who manages which fields.
+    /// The same objects, with the managers of their fields.
     pub fn get_managed_objects(&self, objects: &[Value]) -> anyhow::Result<Vec<Value>> {
         self.get_each(objects, &["--show-managed-fields"])
     }
@@ -178,18 +178,18 @@ impl<'a> Kubectl<'a> {
             return Ok(Vec::new());
         }
         let answer: Value = serde_json::from_str(&output.stdout).context("while reading objects")?;
-        // One object comes alone.
+        // A single object is not in a list.
         Ok(answer["items"].as_array().cloned().unwrap_or_else(|| vec![answer]))
     }
 
-    /// What kubectl prints; if it fails, what it or the API says.
+    /// The output of kubectl; if it fails, its message or the API's.
     pub fn ask(&self, arguments: &[&str]) -> anyhow::Result<Result<String, String>> {
         let output = self.try_command(&self.command(arguments))?;
         Ok(if output.code == Some(0) { Ok(output.stdout) } else { Err(output.stderr.trim().to_owned()) })
     }
 
-    /// Deletes an object, and does not wait until it is gone. One that is not there, or is of a kind that the API no longer knows, is
-    /// deleted already.
+    /// Deletes an object, and does not wait until it is gone. An object that does not exist, or whose kind the API does not know any more,
+    /// counts as deleted.
     pub fn delete(&self, object: &Value) -> anyhow::Result<()> {
         let command = self.command(&["delete", "--ignore-not-found", "--wait=false", "--filename=-"]);
         let command = command.input(serde_json::to_vec(object)?);
@@ -200,14 +200,14 @@ impl<'a> Kubectl<'a> {
         Ok(())
     }
 
-    /// Replaces an object that was read before and that nobody changed since.
+    /// Replaces an object that was read before, unless somebody has changed it since.
     pub fn replace(&self, object: &Value) -> anyhow::Result<()> {
         let manager = format!("--field-manager={FIELD_MANAGER}");
         self.run_command(&self.command(&["replace", &manager, "--filename=-"]).input(serde_json::to_vec(object)?))?;
         Ok(())
     }
 
-    /// What the API server would make of `objects` by [`apply`](Self::apply), with every default filled in. Changes nothing.
+    /// The objects that [`apply`](Self::apply) would make of `objects`, with every default filled in. Changes nothing.
     pub fn would_apply(&self, objects: &[Value]) -> anyhow::Result<Result<Vec<Value>, String>> {
         let manager = format!("--field-manager={FIELD_MANAGER}");
         let arguments = [
@@ -225,11 +225,11 @@ impl<'a> Kubectl<'a> {
             return Ok(Err(output.stderr.trim().to_owned()));
         }
         let answer: Value = serde_json::from_str(&output.stdout).context("while reading objects")?;
-        // One object comes alone.
+        // A single object is not in a list.
         Ok(Ok(answer["items"].as_array().cloned().unwrap_or_else(|| vec![answer])))
     }
 
-    /// Makes the objects in `manifests` (YAML or JSON) what they say there.
+    /// Applies the objects in `manifests` (YAML or JSON).
     pub fn apply(&self, manifests: impl Into<Vec<u8>>) -> anyhow::Result<()> {
         // The server merges; a client's last-applied annotation would double large objects and can exceed its limit.
         let manager = format!("--field-manager={FIELD_MANAGER}");
@@ -238,18 +238,18 @@ impl<'a> Kubectl<'a> {
         Ok(())
     }
 
-    /// Whether the API server says that it is ready; if not, what it or kubectl says.
+    /// Whether the API server says that it is ready; if not, the message of the API server or kubectl.
     pub fn readiness(&self) -> anyhow::Result<Result<(), String>> {
         self.readiness_by(&["get", "--raw=/readyz"])
     }
 
-    /// The same for whatever API server is reached at `server`, such as `https://127.0.0.1:6443`.
+    /// The same for the API server at `server`, such as `https://127.0.0.1:6443`.
     pub fn readiness_at(&self, server: &str) -> anyhow::Result<Result<(), String>> {
         self.readiness_by(&[&format!("--server={server}"), "get", "--raw=/readyz"])
     }
 
-    /// Whether a kubelet, reached at `server` such as `http://127.0.0.1:10248`, says that it is healthy. A host that has no credential yet has no kubelet
-    /// to ask.
+    /// Whether the kubelet at `server`, such as `http://127.0.0.1:10248`, says that it is healthy. A host without a credential has no
+    /// kubelet to ask.
     pub fn health_at(&self, server: &str) -> anyhow::Result<Result<(), String>> {
         if !self.host.exists(self.kubeconfig) {
             return Ok(Ok(()));
@@ -257,8 +257,8 @@ impl<'a> Kubectl<'a> {
         self.readiness_by(&[&format!("--server={server}"), "get", "--raw=/healthz"])
     }
 
-    /// The address that the API server behind `balancer` gives as its own; if none answers, what kubectl says. The server has to
-    /// prove that it is called `name`.
+    /// The API server's own address, as reached through `balancer`; if no server answers, kubectl's message. The server has to prove that
+    /// its name is `name`.
     pub fn server_behind(&self, balancer: SocketAddr, name: &str) -> anyhow::Result<Result<SocketAddr, String>> {
         let (server, name) = (format!("--server=https://{balancer}"), format!("--tls-server-name={name}"));
         let arguments = [server.as_str(), &name, "get", "--raw=/api"];
@@ -284,13 +284,13 @@ impl<'a> Kubectl<'a> {
     }
 }
 
-/// What a node or a pod says of being ready; `None` where it has not reported yet.
+/// The condition `Ready` of a node or a pod; `None` if it has not reported yet.
 #[must_use]
 pub fn ready_condition(object: &Value) -> Option<&Value> {
     object["status"]["conditions"].as_array()?.iter().find(|condition| condition["type"] == "Ready")
 }
 
-/// Whether a node or a pod says that it is ready.
+/// Whether a node or a pod is ready, by its own condition.
 #[must_use]
 pub fn is_ready(object: &Value) -> bool {
     ready_condition(object).is_some_and(|condition| condition["status"] == "True")
@@ -301,7 +301,7 @@ mod tests {
     use super::*;
     use crate::fixture::bench::{Bench, FAILS};
 
-    /// An API server that has just started: it forbids until it is ready, at the second look.
+    /// An API server that has just started: it forbids everything until it is ready, at the second look.
     fn starting(root: &std::path::Path, command: &Command) -> Option<String> {
         let (looked, ready) = (root.join("looked"), root.join("ready"));
         let is_look = command.arguments.iter().any(|argument| argument == "--raw=/readyz");

@@ -1,8 +1,9 @@
-//! Requests of kubelets for certificates to serve with: which of them kinstall approves.
+//! Kubelets' requests for serving certificates: which of them kinstall approves.
 //!
-//! The API server says who asked, and a kubelet can ask for whatever it likes. Approved is what names a host that this one knows, from its record
-//! of cluster.yaml or from a join file that was made here, and has exactly that host's name and addresses. The rest is left for people.
-//! Source: staging/src/k8s.io/api/certificates/v1/types.go of Kubernetes, and pkg/kubelet/certificate/kubelet.go for what a kubelet asks for.
+//! The API server says who asked, and a kubelet can ask for anything. kinstall approves a request only if it has exactly the name and
+//! addresses of a host that this host knows, from its record of cluster.yaml or from a join file that was made here. All others are left to
+//! people. Source: staging/src/k8s.io/api/certificates/v1/types.go of Kubernetes, and pkg/kubelet/certificate/kubelet.go for what a kubelet
+//! asks for.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -23,14 +24,14 @@ use crate::inputs::Inputs;
 use crate::kubectl::Kubectl;
 use crate::pki::general_name;
 
-/// The signer of such certificates, and what they may be used for.
+/// The signer of such certificates, and their permitted usages.
 const SIGNER: &str = "kubernetes.io/kubelet-serving";
 const USAGES: [&str; 3] = ["digital signature", "key encipherment", "server auth"];
 const GROUP: &str = "system:nodes";
-/// Hosts that were given a join file, below kinstall's directory.
+/// Hosts for which a join file was made, below kinstall's directory.
 const INVITED: &str = "invited";
 
-/// A host whose kubelet may ask.
+/// A host whose kubelet may request a certificate.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KnownHost {
     name: String,
@@ -43,13 +44,13 @@ impl From<&HostSpec> for KnownHost {
     }
 }
 
-/// Notes that a host was given a join file here.
+/// Records that a join file was made for a host here.
 pub fn invite(host: &Host, newcomer: &HostSpec) -> anyhow::Result<()> {
     let note = serde_json::to_vec(&KnownHost::from(newcomer))?;
     Ok(host.keep_record(&format!("{INVITED}/{}.json", newcomer.name), &note)?)
 }
 
-/// The hosts that this one knows.
+/// The hosts that this host knows.
 pub fn known_hosts(host: &Host, inputs: &Inputs<'_>) -> anyhow::Result<Vec<KnownHost>> {
     let members = inputs.topology.members().iter().filter(|member| member.is_node());
     let mut known: Vec<_> = members
@@ -95,7 +96,7 @@ pub struct Left {
     pub reason: String,
 }
 
-/// Approves what may be approved.
+/// Approves the requests that may be approved, and reports all.
 pub fn approve(api: &Kubectl<'_>, known: &[KnownHost]) -> anyhow::Result<Approval> {
     let approval = look(api, known)?;
     for asked in &approval.approved {
@@ -105,7 +106,7 @@ pub fn approve(api: &Kubectl<'_>, known: &[KnownHost]) -> anyhow::Result<Approva
     Ok(approval)
 }
 
-/// What would become of them.
+/// Reports what would become of the requests. Changes nothing.
 pub fn look(api: &Kubectl<'_>, known: &[KnownHost]) -> anyhow::Result<Approval> {
     let of_signer = format!("--field-selector=spec.signerName={SIGNER}");
     let found = api.get(&["certificatesigningrequests", &of_signer])?.unwrap_or_default();
@@ -156,7 +157,7 @@ fn judge(request: &Value, known: &[KnownHost]) -> Result<(), Refusal> {
     if !texts(&spec["groups"]).contains(GROUP) {
         return Err(Refusal::NoKubelet);
     }
-    // A host that was invited and is in cluster.yaml now has what cluster.yaml says.
+    // If a host of a join file is in cluster.yaml by now, cluster.yaml counts.
     let host = known.iter().find(|host| host.name == name).ok_or(Refusal::UnknownHost)?;
     let usages = texts(&spec["usages"]);
     let may = |usage: &String| USAGES.contains(&usage.as_str());

@@ -1,8 +1,7 @@
 //! Sets up Kubernetes from a verified bundle.
 //!
-//! The flow: bundle → verified list; `cluster.yaml` → [`config::ClusterSpec`]; host → [`facts::HostFacts`];
-//! all three → [`plan`](mod@plan), which is pure → [`executor`], which goes through the [`steps`] and changes the
-//! [`host`].
+//! The flow: bundle → verified list; `cluster.yaml` → [`config::ClusterSpec`]; host → [`facts::HostFacts`]; all three → [`plan`](mod@plan),
+//! which is pure → [`executor`], which executes the [`steps`] and changes the [`host`].
 
 pub use kbundle_cluster::{config, kube_types, version_rules};
 

@@ -1,4 +1,4 @@
-//! One kinstall at a time: a locked file, which the kernel lets go of when the process ends, however it ends.
+//! One kinstall at a time: a locked file. The kernel releases the lock when the process ends, however it ends.
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 use fs_err as fs;
 use nix::fcntl::{Flock, FlockArg};
 
-/// Where the lock lies; gone after a reboot.
+/// The lock's file; gone after a reboot.
 pub const PATH: &str = "/run/kinstall.lock";
-/// Between two looks at a lock that somebody else has.
+/// The pause between two attempts to get a lock that somebody else has.
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// Held while the host is being changed. The file is removed when it is dropped.
@@ -26,10 +26,10 @@ pub struct Lock {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LockError {
-    /// Someone else has it.
+    /// Another kinstall has it.
     #[error("another kinstall is changing this host: {holder}")]
     Held {
-        /// Who.
+        /// The process that has it.
         holder: Holder,
     },
     /// The file.
@@ -40,12 +40,12 @@ pub enum LockError {
     },
 }
 
-/// Who has a lock.
+/// The holder of a lock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {
-    /// Its process id, as it wrote it.
+    /// Its process id, as written in the lock's file.
     pub process: String,
-    /// Its command line, where it can be read.
+    /// Its command line, if it can be read.
     pub command: Option<String>,
     /// For how long it has had the lock.
     pub held_for: Duration,
@@ -62,20 +62,23 @@ impl fmt::Display for Holder {
 }
 
 impl Holder {
-    /// Reads who has written itself into the lock's file.
+    /// Reads the holder from the lock's file.
     fn read(file: &mut std::fs::File) -> io::Result<Self> {
         let mut process = String::new();
         file.read_to_string(&mut process)?;
         let line = fs::read(format!("/proc/{process}/cmdline")).ok().filter(|line| !line.is_empty());
         let words = |line: Vec<u8>| String::from_utf8_lossy(&line).trim_end_matches('\0').replace('\0', " ");
-        // A clock that was set back meanwhile is not a reason to fail.
+        // A clock that was set back in the meantime is not a reason to fail.
         let held_for = file.metadata()?.modified()?.elapsed().unwrap_or_default();
         Ok(Self { process, command: line.map(words), held_for })
     }
 }
 
 impl Lock {
-    /// Takes the lock at `path`, or says who has it.
+    /// Takes the lock at `path`.
+    ///
+    /// # Errors
+    /// [`LockError::Held`] names the holder.
     pub fn take(path: &Path) -> Result<Self, LockError> {
         let failed = |source| LockError::File { source };
         loop {
@@ -89,7 +92,7 @@ impl Lock {
             let (file, _) = file.into_parts();
             match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
                 Ok(mut file) => {
-                    // The holder before may have removed the name between opening and locking here.
+                    // The previous holder may have removed the file between its opening and its locking here.
                     let here = fs::metadata(path)
                         .is_ok_and(|named| file.metadata().is_ok_and(|held| named.ino() == held.ino()));
                     if here {
@@ -107,10 +110,11 @@ impl Lock {
 }
 
 impl Lock {
-    /// Takes the lock as soon as it is free, telling `waiting` now and then who has it; that says whether to wait on.
+    /// Takes the lock as soon as it is free. Until then it calls `waiting` now and then with the holder; the result says whether to wait
+    /// longer.
     ///
     /// # Errors
-    /// [`LockError::Held`] when it was not free within `limit`, or for as long as it was waited for.
+    /// [`LockError::Held`] when it was not free within `limit`, or when `waiting` stopped the wait.
     pub fn take_within(
         path: &Path,
         limit: Duration,
@@ -133,7 +137,7 @@ impl Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // A file that stays is not a lock: only holding it is.
+        // A file that remains is not a lock: only the kernel's lock on it counts.
         let _ = fs::remove_file(&self.path);
     }
 }

@@ -1,4 +1,4 @@
-//! Packages that a bundle brings for the distribution of a host.
+//! Packages that a bundle brings for a host's distribution.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use kbundle_format::{BundleList, Entry, Platform};
 
 use crate::facts::HostFacts;
 
-/// The release of the distribution that a host has.
+/// The release of the host's distribution.
 #[must_use]
 pub fn distribution(facts: &HostFacts) -> Option<DistributionName> {
     DistributionName::of(&facts.os.id, &facts.os.version_id)
@@ -28,7 +28,7 @@ pub fn for_host<'a>(list: &'a BundleList, facts: &HostFacts) -> impl Iterator<It
 pub struct BroughtPackages(BTreeSet<(DistributionName, Option<Platform>, String)>);
 
 impl BroughtPackages {
-    /// Those of a list.
+    /// The packages in a list.
     #[must_use]
     pub fn of(list: &BundleList) -> Self {
         let package = |entry: &Entry| {

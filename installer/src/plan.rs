@@ -1,4 +1,4 @@
-//! Which steps a host needs, in which order. Reads nothing and changes nothing.
+//! Which steps a host needs, and in which order. Reads nothing and changes nothing.
 
 use kbundle_cluster::contents::BundleContents;
 use kbundle_cluster::needs::{Mismatch, mismatches};
@@ -14,7 +14,7 @@ use crate::steps::{
 };
 use crate::upgrade::part::Part;
 
-/// Every step there is, in the order of an installation. `reset` goes through them backwards.
+/// Every step, in the order of an installation. `reset` undoes them in the reverse order.
 pub static STEPS: &[(Phase, &(dyn Step + Sync))] = &[
     (Phase::Prepare, &ExternalEtcd),
     (Phase::Prepare, &OsPackages),
@@ -52,7 +52,7 @@ pub static STEPS: &[(Phase, &(dyn Step + Sync))] = &[
     (Phase::Finish, &Ready),
 ];
 
-/// The steps of an installation that were begun and never completed, or whose change of settings was cut off.
+/// The steps of an installation that began and were never completed, or whose change of settings was cut off.
 #[must_use]
 pub fn incomplete(host: &Host, inputs: &Inputs<'_>) -> Vec<&'static str> {
     let concerned = STEPS.iter().filter(|(_, step)| step.concerns(inputs));
@@ -71,12 +71,12 @@ pub fn is_of_upgrades_alone(id: &str) -> bool {
 
 /// The steps for this host, in order.
 pub struct Plan {
-    /// Each with what it does.
+    /// The steps, each with its phase and title.
     pub steps: Vec<PlannedStep>,
 }
 
 impl Plan {
-    /// Just what a phase does.
+    /// Only the steps of one phase.
     #[must_use]
     pub fn of_phase(self, phase: Phase) -> Self {
         Self { steps: self.steps.into_iter().filter(|planned| planned.phase == phase).collect() }
@@ -93,7 +93,7 @@ pub struct PlannedStep {
     pub step: &'static (dyn Step + Sync),
 }
 
-/// Decides what is to be done.
+/// Decides which steps a host needs.
 ///
 /// # Errors
 /// The first of the [`refusals`].
@@ -106,8 +106,8 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, Mismatch> {
     Ok(Plan { steps })
 }
 
-/// Decides what an upgrade is to do on one host: what changes versions in their order, and then all that an installation does, which
-/// finds most of it done.
+/// Decides which steps an upgrade needs on one host: first the steps that change versions, in their order, and then all steps of an
+/// installation, most of which find nothing to do.
 ///
 /// # Errors
 /// The first of the [`refusals`].
@@ -115,7 +115,7 @@ pub fn plan_upgrade(inputs: &Inputs<'_>) -> Result<Plan, Mismatch> {
     plan_upgrade_parts(inputs, &Part::ALL)
 }
 
-/// The same for these parts of it alone.
+/// The same for some parts of an upgrade.
 ///
 /// # Errors
 /// The first of the [`refusals`].
@@ -127,7 +127,7 @@ pub fn plan_upgrade_parts(inputs: &Inputs<'_>, parts: &[Part]) -> Result<Plan, M
     Ok(Plan { steps: upgrade.chain(installation).collect() })
 }
 
-/// All that the bundle lacks for what the configuration asks for, and what its version of Kubernetes does not have.
+/// Everything that the configuration asks for and that the bundle, or its version of Kubernetes, does not have.
 #[must_use]
 pub fn refusals(inputs: &Inputs<'_>) -> Vec<Mismatch> {
     mismatches(inputs.spec, &BundleContents::of(inputs.list), &inputs.profile())

@@ -1,5 +1,5 @@
-//! The ports of a cluster, by role: who listens on each, and who connects to it. The one table for preflight, for the rules that
-//! `--prepare` adds to a host's firewall, and for the manual.
+//! The ports of a cluster, by role: which program listens on each, and which hosts connect to it. The one table for preflight, for the
+//! rules that `--prepare` adds to a host's firewall, and for the manual.
 //!
 //! Sources: <https://kubernetes.io/docs/reference/networking/ports-and-protocols/>; `pkg/cluster/ports/ports.go` of Kubernetes; the
 //! requirements pages of Calico (4789, 179, IP protocol 4), Flannel's `Documentation/backends.md` (8472) and `MetalLB`'s (7946).
@@ -20,7 +20,7 @@ pub const ETCD_PEERS: u16 = 2380;
 /// The kubelet, for API servers and for pods that collect metrics.
 pub const KUBELET: u16 = 10250;
 
-/// Who connects to a port.
+/// Those who connect to a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Clients {
     /// Programs on the host itself.
@@ -37,14 +37,14 @@ pub enum Clients {
     Anyone,
 }
 
-/// What a port is.
+/// The protocol that a number belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Carrier {
     /// TCP.
     Tcp,
     /// UDP.
     Udp,
-    /// A protocol of IP without ports, by its number.
+    /// An IP protocol without ports, by its number.
     Ip,
 }
 
@@ -53,11 +53,11 @@ pub enum Carrier {
 pub struct Port {
     /// Its number.
     pub number: u16,
-    /// What it is a number of.
+    /// The protocol of the number.
     pub carrier: Carrier,
     /// The program, by the first 15 bytes of its name; the kernel for tunnels.
     pub program: &'static str,
-    /// Who connects to it.
+    /// Those who connect to it.
     pub clients: Clients,
 }
 
@@ -81,14 +81,14 @@ const NODE: [Port; 4] = [
     tcp(10256, "kube-proxy", Clients::ThisHost),
 ];
 const BALANCER: Port = tcp(6444, "haproxy", Clients::ThisHost);
-/// Its metrics.
+/// The metrics of kube-vip.
 const VIRTUAL_ADDRESS: Port = tcp(2112, "kube-vip", Clients::ThisHost);
 const FLANNEL: Port = udp(8472, KERNEL, Clients::Nodes);
 const CALICO_VXLAN: Port = udp(4789, KERNEL, Clients::Nodes);
 const CALICO_BGP: Port = tcp(179, "bird", Clients::Nodes);
 const CALICO_TUNNEL: Port = Port { number: 4, carrier: Carrier::Ip, program: KERNEL, clients: Clients::Nodes };
 
-/// Where `MetalLB`'s speakers find out who of them is gone.
+/// The port on which `MetalLB`'s speakers notice that one of them is gone.
 const METALLB: [Port; 2] = [tcp(7946, "speaker", Clients::Nodes), udp(7946, "speaker", Clients::Nodes)];
 
 /// The ports of a host with these roles.
@@ -131,7 +131,7 @@ fn of_network(spec: &ClusterSpec) -> Vec<Port> {
 }
 
 impl Port {
-    /// Whether it is for others than programs on the host itself.
+    /// Whether it is open to others than programs on the host itself.
     #[must_use]
     pub fn is_for_others(&self) -> bool {
         self.clients != Clients::ThisHost
@@ -143,7 +143,7 @@ impl Port {
         self.clients.include_pods() || self.clients.addresses(topology).is_some_and(|addresses| !addresses.is_empty())
     }
 
-    /// The port for a question to a packet filter; `None` for a protocol without ports.
+    /// The port for a query of the packet filter; `None` for a protocol without ports.
     #[must_use]
     pub fn protocol(&self) -> Option<(Protocol, u16)> {
         match self.carrier {
@@ -153,7 +153,7 @@ impl Port {
         }
     }
 
-    /// As people write it, such as `6443/tcp`.
+    /// The port as people write it, such as `6443/tcp`.
     #[must_use]
     pub fn name(&self) -> String {
         match self.carrier {
@@ -171,7 +171,7 @@ impl Clients {
         matches!(self, Self::ControlPlanes | Self::Anyone)
     }
 
-    /// The addresses that connect; `None` where anyone may.
+    /// The addresses that connect; `None` if any address may.
     #[must_use]
     pub fn addresses(self, topology: &Topology) -> Option<BTreeSet<IpAddr>> {
         let of = |wanted: &dyn Fn(Role) -> bool| {

@@ -1,4 +1,4 @@
-//! Parsers of text that the kernel gives under `/proc`.
+//! Parsers of the kernel's text under `/proc`.
 
 use std::collections::BTreeSet;
 
@@ -7,9 +7,9 @@ use std::collections::BTreeSet;
 pub struct MountLine {
     /// The device or other source.
     pub device: String,
-    /// Where it is mounted.
+    /// The mount point.
     pub path: String,
-    /// Its type.
+    /// The type of the file system.
     pub file_system: String,
     /// Options, such as `ro`.
     pub options: Vec<String>,
@@ -23,14 +23,14 @@ impl MountLine {
     }
 }
 
-/// Whether `path` lies below the mount point `point`, or is it.
+/// Whether `path` is the mount point `point`, or below it.
 #[must_use]
 pub fn lies_below(path: &str, point: &str) -> bool {
     let rest = path.strip_prefix(point.trim_end_matches('/'));
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// The mount that `path` lies on, or would; of two at one place the later one, which hides the earlier.
+/// The mount that contains `path`, or would contain it. Of two at one place the later one, which hides the earlier.
 #[must_use]
 pub fn mount_of<'a>(lines: &'a [MountLine], path: &str) -> Option<&'a MountLine> {
     lines.iter().filter(|line| lies_below(path, &line.path)).max_by_key(|line| line.path.len())

@@ -1,4 +1,4 @@
-//! What help, manual pages and completion say about kinstall beside its commands.
+//! Texts about kinstall in help, manual pages and completion, besides its commands.
 
 use kbundle_cli::definition::Offer;
 use kbundle_cli::{CommonArguments, Documents, Guide, Program};

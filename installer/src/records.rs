@@ -1,5 +1,5 @@
-//! What kinstall keeps on a host beside the ledger: the list it installed from with its signatures and the keys that were
-//! trusted, and the cluster's description. For `status`, and for whoever audits the host later.
+//! What kinstall keeps on a host besides the ledger: the list of the bundle with its signatures, the keys that were trusted, and the
+//! cluster's description. They are for `status`, and for later audits of the host.
 
 use std::path::Path;
 
@@ -20,7 +20,7 @@ const SPEC: &str = "cluster.yaml";
 const NAME: &str = "host";
 /// The place of a host's own records, below kinstall's directory.
 const OWN: &str = "";
-/// The place of the records of the bundle that an upgrade leads to, while it is under way.
+/// The directory of the records of an upgrade's bundle, while the upgrade is under way.
 pub const UPGRADE: &str = "upgrade";
 
 /// What a host was set up from.
@@ -32,9 +32,9 @@ pub struct Records {
     pub signatures: Vec<SignatureFile>,
     /// The keys that were trusted.
     pub keys: Vec<VerifyingKey>,
-    /// What the cluster is, as far as this host knows it.
+    /// The cluster, as far as this host knows it.
     pub spec: ClusterSpec,
-    /// The host's own name in it, where it has several hosts.
+    /// The host's own name in the cluster, if the cluster has several hosts.
     pub name: Option<String>,
 }
 
@@ -45,7 +45,7 @@ pub enum RecordsError {
     /// The host.
     #[error(transparent)]
     Host(#[from] HostError),
-    /// What lies there is not what was written.
+    /// The content is not what was written.
     #[error("{path} is damaged: {reason}")]
     Damaged {
         /// The file.
@@ -56,7 +56,7 @@ pub enum RecordsError {
 }
 
 impl Records {
-    /// What a host is set up from: a verified bundle, and what the host is to be.
+    /// The records for a host that is set up from a verified bundle: the bundle's list and signatures, and the host's place in the cluster.
     #[must_use]
     pub fn of(bundle: &IndexedBundle, trust: &Trust, spec: ClusterSpec, name: Option<String>) -> Self {
         let head = bundle.head();
@@ -64,7 +64,7 @@ impl Records {
         Self { list_bytes: head.list_bytes.clone(), signatures, keys: trust.keys().to_vec(), spec, name }
     }
 
-    /// Reads what was kept; `None` where nothing, or not all of it, was.
+    /// Reads the records; `None` if there are none, or not all of them.
     pub fn read(host: &Host) -> Result<Option<Self>, RecordsError> {
         Self::read_in(host, OWN)
     }
@@ -73,10 +73,10 @@ impl Records {
     pub fn read_in(host: &Host, directory: &str) -> Result<Option<Self>, RecordsError> {
         let below = |name: &str| Path::new(ledger::DIRECTORY).join(directory).join(name).to_string_lossy().into_owned();
         let text = |name: &str| host.read(&below(name));
-        // The description is written last.
+        // The description is written last, so without it the records are incomplete.
         let (Some(spec), Some(list_bytes)) = (text(SPEC)?, text(LIST)?) else { return Ok(None) };
         let damaged = |name: &str, reason: String| RecordsError::Damaged { path: below(name), reason };
-        // It was validated before it was kept, by the rules of that time.
+        // The description was validated before it was kept, by the rules of that time.
         let spec =
             ClusterSpec::read(&String::from_utf8_lossy(&spec)).map_err(|error| damaged(SPEC, error.to_string()))?;
         let mut keys = Vec::new();
@@ -90,12 +90,12 @@ impl Records {
         Ok(Some(Self { list_bytes, signatures, keys, spec, name }))
     }
 
-    /// The same for a host whose setup was begun; before its first step nothing binds it to what was kept.
+    /// Reads the records of a host whose setup has begun. Before its first step, the records do not bind it.
     pub fn read_begun(host: &Host) -> Result<Option<Self>, RecordsError> {
         if host.ledger().has_begun() { Self::read(host) } else { Ok(None) }
     }
 
-    /// Keeps all of it; files that are there already with the same content are left alone.
+    /// Keeps all records; existing files with the same content are left alone.
     pub fn keep(&self, host: &Host) -> Result<(), RecordsError> {
         self.keep_in(host, OWN)
     }
@@ -108,10 +108,10 @@ impl Records {
         Ok(())
     }
 
-    /// Keeps all of it in place of what was kept before. Cut off anywhere, what is there passes its check.
+    /// Keeps all records in place of the former ones. If it is cut off anywhere, the records on the host still pass their verification.
     pub fn replace(&self, host: &Host) -> Result<(), RecordsError> {
         let mut files_of_this = self.files();
-        // The list comes after the signatures over it and the keys to them; those over the former list do no harm.
+        // The list comes after its signatures and the keys; signatures over the former list do no harm.
         files_of_this.sort_by_key(|(name, _)| !(name.starts_with(SIGNATURES) || name.starts_with(KEYS)));
         for (name, content) in &files_of_this {
             host.keep_record(name, content)?;
@@ -127,12 +127,12 @@ impl Records {
         Ok(())
     }
 
-    /// The files that it is kept in, in the order in which they are written.
+    /// The files of the records, in the order in which they are written.
     fn files(&self) -> Vec<(String, Vec<u8>)> {
         let spec = serde_yaml::to_string(&self.spec).expect("the description is plain data");
         let keys = self.keys.iter().map(|key| (format!("{KEYS}/{}.pem", key.id()), key.to_pem().into_bytes()));
         let signatures = self.signatures.iter().map(|file| {
-            // Detached files may have any name; the content names the file.
+            // Detached files may have any name, so the digest of the content is used as the name.
             (format!("{SIGNATURES}/{}.sig", Digest::of(&file.content).hex()), file.content.clone())
         });
         let list = (LIST.to_owned(), self.list_bytes.clone());
@@ -141,7 +141,7 @@ impl Records {
         std::iter::once(list).chain(keys).chain(signatures).chain(name).chain(spec).collect()
     }
 
-    /// Refuses to make something else of a host that was begun with another bundle, or as part of another cluster, and of one whose
+    /// Refuses to change the purpose of a host that was begun with another bundle, or as part of another cluster. Also refuses a host whose
     /// upgrade is not finished.
     pub fn refuse_another(&self, host: &Host) -> anyhow::Result<()> {
         let Some(found) = Self::read_begun(host)? else { return Ok(()) };
@@ -162,7 +162,7 @@ impl Records {
         changes::refuse(&found.changes_to(&self.spec))
     }
 
-    /// In what `spec` differs from these records. The first control plane alone knows all hosts.
+    /// Where `spec` differs from these records. Only the first control plane knows all hosts.
     #[must_use]
     pub fn changes_to(&self, spec: &ClusterSpec) -> Vec<Change> {
         let leader = self.spec.hosts.iter().find(|host| host.roles.contains(&Role::ControlPlane));
@@ -170,7 +170,7 @@ impl Records {
         change::changes(&self.spec, spec, if leads { Scope::AllHosts } else { Scope::HostsOfBoth })
     }
 
-    /// Refuses to upgrade a host that was set up from these records to other settings, or as another host.
+    /// Refuses to upgrade a host that was set up from these records if the settings differ, or if it would be another host.
     pub fn refuse_another_cluster(&self, spec: &ClusterSpec, name: Option<&str>) -> anyhow::Result<()> {
         self.refuse_another_name(name)?;
         spec.same_cluster_as(&self.spec)
@@ -204,7 +204,7 @@ impl Records {
     }
 }
 
-/// What is wrong with a list that is not the one a host was set up from, by the versions of Kubernetes where they say it.
+/// What is wrong with a list that is not the one a host was set up from; names the versions of Kubernetes if they differ.
 fn other_bundle(found: &[u8], given: &[u8]) -> String {
     let version = |bytes| BundleList::parse(bytes).ok().map(|list| list.kubernetes_version);
     match version(found).zip(version(given)) {

@@ -1,7 +1,7 @@
 //! What a long command reports while it works, and how results are printed.
 //!
-//! For people, events are lines and a progress bar on standard error; the plan of a dry run is what was asked for and goes to
-//! standard output. For programs, events are JSON on standard output, one a line.
+//! For people, events are lines and a progress bar on standard error. The plan of a dry run is a result and goes to standard output. For
+//! programs, events are JSON on standard output, one on each line.
 
 mod event;
 #[cfg(test)]

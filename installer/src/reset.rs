@@ -1,4 +1,4 @@
-//! Brings a host back to what it was.
+//! Restores a host to what it was.
 
 use anyhow::Context as _;
 
@@ -8,7 +8,7 @@ use crate::plan::STEPS;
 use crate::step_progress::StepProgress;
 use crate::steps::os_packages::installed_by_kinstall;
 
-/// Undoes steps, what runs left, the ledger; then forgets. Each part looks at what is there, so that a repeat goes on.
+/// Undoes the steps, removes what runs left, undoes the ledger, and then forgets it. Each part looks at what is there, so a repeat resumes.
 pub fn undo_all(mut host: Host, progress: &dyn StepProgress) -> anyhow::Result<()> {
     let begun = |id: &str, host: &Host| host.ledger().changes().contains(&Change::StepStarted { step: id.to_owned() });
     for (_, step) in STEPS.iter().rev().filter(|(_, step)| begun(step.id(), &host)).collect::<Vec<_>>() {
@@ -26,14 +26,14 @@ pub fn undo_all(mut host: Host, progress: &dyn StepProgress) -> anyhow::Result<(
     for change in host.ledger().changes().iter().rev() {
         host.undo(change).context("while restoring this host")?;
     }
-    // Units whose files are gone now would be shown as failed for ever.
+    // Otherwise units whose files are gone would be shown as failed for ever.
     host.run(&Command::new("systemctl", ["daemon-reload"]))?;
     let units = host.ledger().changes().iter().filter_map(|change| match change {
         Change::Unit { name, .. } => Some(name),
         _ => None,
     });
     for unit in units {
-        // Where systemd does not know it any more, there is nothing to forget.
+        // If systemd does not know the unit any more, there is nothing to do.
         host.try_run(&Command::new("systemctl", ["reset-failed", unit]))?;
     }
     host.forget().context("while removing the record of changes")

@@ -1,12 +1,12 @@
-//! Setting a cluster up again from a backup, on this host or on others.
+//! Sets up a cluster again from a backup, on this host or on others.
 //!
-//! A [`Restoration`] goes the way of `kinstall run`, with three more steps: the data of etcd from the snapshot, the keys that all control
-//! planes share, and the objects that tell of what is gone. It verifies all of the backup before anything is changed; then the snapshot
-//! is copied to where the first of the steps takes it. Records on the host say which backup was begun with, so that the same command
-//! resumes and no other one goes on with half of it.
+//! A [`Restoration`] works like `kinstall run`, with three additional steps: they make etcd's data from the snapshot, install the keys that
+//! all control planes share, and remove objects of what is gone. It verifies the whole backup before anything is changed, and then copies
+//! the snapshot to where the first step takes it. Records on the host name the backup, so that the same command resumes and no other
+//! command continues a half-done restoration.
 //!
-//! With several hosts, the first control plane goes through all three, and every other member of etcd through the first, so that all
-//! members start with the same data. What else the hosts need, they get as in any installation: [`crate::fleet`].
+//! With several hosts, the first control plane runs all three steps, and every other member of etcd runs the first, so that all members
+//! start with the same data. Everything else that the hosts need is as in any installation: [`crate::fleet`].
 
 use std::io::{self, Seek as _, Write};
 
@@ -45,7 +45,7 @@ impl Restoration {
         Ok(Self { file, opener, keys, opened })
     }
 
-    /// What the backup is of.
+    /// The list of the backup.
     #[must_use]
     pub fn list(&self) -> &BackupList {
         &self.opened.list
@@ -63,7 +63,7 @@ impl Restoration {
             .refused()
     }
 
-    /// Refuses a host that has something else than the beginning of this restoration.
+    /// Refuses a host that contains anything but the beginning of this restoration.
     pub fn refuse_standing(&self, host: &Host) -> anyhow::Result<()> {
         if !host.ledger().has_begun() || recorded(host)?.as_ref() == Some(self.list()) {
             return Ok(());
@@ -73,7 +73,7 @@ impl Restoration {
             .hint("restore on a new host, or give up what is on this one with `kinstall reset`")
     }
 
-    /// Refuses to go on with another bundle than the cluster was set up from.
+    /// Refuses a bundle other than the one that the cluster was set up from.
     pub fn refuse_another_bundle(&self, list_bytes: &[u8]) -> anyhow::Result<()> {
         let (list, bundle) = (self.list(), Digest::of(list_bytes));
         if bundle == list.bundle {
@@ -92,8 +92,8 @@ impl Restoration {
         .hint("give the bundle that the cluster was set up from; the backup holds none")
     }
 
-    /// Refuses a description of another cluster than the backup's. The address of the API may change, and so may the hosts, but not
-    /// from one that nobody describes to several.
+    /// Refuses a description of another cluster than the backup's. The API's address and the hosts may change, but a single host without a
+    /// description cannot become several hosts.
     pub fn refuse_another_cluster(&self, spec: &ClusterSpec) -> anyhow::Result<()> {
         let mut standing = self.spec()?;
         standing.api.address = spec.api.address;
@@ -122,11 +122,11 @@ impl Restoration {
         })
     }
 
-    /// The plan of an installation, with what a restoration does besides on a host with this share.
+    /// The plan of an installation, with the additional steps of a restoration for a host with this share.
     #[must_use]
     pub fn extend(plan: Plan, inputs: &Inputs<'_>, share: Share) -> Plan {
         let mut steps = plan.steps;
-        // A host may have begun to begin the cluster, and another one have done it since.
+        // This host may have been the one to begin the cluster, until another host did it.
         let begins = share.begins && inputs.leads();
         let added: [(bool, Phase, &'static (dyn Step + Sync), &str, usize); 3] = [
             (share.data, Phase::Etcd, &RestoredData, Etcd.id(), 0),
@@ -141,12 +141,12 @@ impl Restoration {
         Plan { steps }
     }
 
-    /// Begins the restoration of this host, unless that was done. The backup is verified once more on the way.
+    /// Begins the restoration of this host, if it has not begun. The backup is verified again on the way.
     pub fn stage(&self, host: &mut Host) -> anyhow::Result<()> {
         begin(host, self.list(), Share::ALL, |snapshot| self.copy_snapshot(snapshot))
     }
 
-    /// Copies the snapshot of etcd into `to`, and verifies the backup once more on the way. One at a time.
+    /// Copies the snapshot of etcd into `to`, and verifies the backup again on the way. Only one copy at a time.
     pub fn copy_snapshot(&self, to: &mut dyn Write) -> anyhow::Result<()> {
         let mut file = &self.file;
         file.rewind().context("cannot read the backup once more")?;
@@ -158,8 +158,8 @@ impl Restoration {
     }
 }
 
-/// Records on this host which backup it is set up from. Where it gets the data of etcd, `copy` writes the snapshot to where
-/// [`RestoredData`] takes it, unless that was done.
+/// Records on this host which backup it is set up from. If the host gets the data of etcd and does not have it yet, `copy` writes the
+/// snapshot to where [`RestoredData`] takes it.
 pub fn begin(
     host: &mut Host,
     list: &BackupList,
@@ -179,7 +179,7 @@ pub fn begin(
     host.write_file_with(SNAPSHOT_PATH, 0o600, |snapshot| copy(snapshot))
 }
 
-/// Removes what another restoration left that was given up before its first step.
+/// Removes what an abandoned restoration left before its first step.
 fn forget(host: &mut Host) -> anyhow::Result<()> {
     for record in [AWAITS_KUBEADM, LIST, JOINED_LIST] {
         host.remove_record(record)?;
@@ -188,7 +188,7 @@ fn forget(host: &mut Host) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The list of the backup that this host was begun to be restored from.
+/// The list of the backup with which the restoration of this host began.
 fn recorded(host: &Host) -> anyhow::Result<Option<BackupList>> {
     let path = format!("{}/{LIST}", ledger::DIRECTORY);
     let Some(bytes) = host.read(&path)? else { return Ok(None) };

@@ -1,4 +1,4 @@
-//! How far the restoration of this host is, by records on it. Steps and other commands ask here.
+//! The state of this host's restoration, by records on the host. Steps and other commands read it here.
 
 use anyhow::{Context as _, anyhow};
 use kbundle_format::Digest;
@@ -9,7 +9,7 @@ use crate::host::{Host, HostError, StepState, ledger};
 
 /// The step that makes etcd's data from the snapshot.
 pub const RESTORED_DATA: &str = "restored-data";
-/// The step that removes what is gone, the last one of a restoration.
+/// The step that removes objects of what is gone; the last step of a restoration.
 pub const RESTORED_OBJECTS: &str = "restored-objects";
 /// The list of the backup that was begun with, below kinstall's own directory, on the host that begins the cluster.
 pub const LIST: &str = "restore/backup.json";
@@ -17,13 +17,13 @@ pub const LIST: &str = "restore/backup.json";
 pub const JOINED_LIST: &str = "restore/joined-backup.json";
 /// Is there until kubeadm has set up the control plane on the restored data.
 pub const AWAITS_KUBEADM: &str = "restore/awaits-kubeadm";
-/// Where the snapshot lies until etcd's data was made from it.
+/// Where the snapshot is until etcd's data was made from it.
 pub const SNAPSHOT_PATH: &str = "/var/lib/kinstall/restore/snapshot.db";
 
-/// Where the records and the snapshot lie.
+/// Holds the records and the snapshot.
 pub const DIRECTORY: &str = "/var/lib/kinstall/restore";
 
-/// What of a backup a host gets.
+/// The part of a backup that a host gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Share {
     /// Its member of etcd starts with the data.
@@ -33,17 +33,17 @@ pub struct Share {
 }
 
 impl Share {
-    /// Of the only host, and of the first of several.
+    /// The share of a single host, and of the first of several hosts.
     pub const ALL: Self = Self { data: true, begins: true };
 
-    /// What this host has got.
+    /// The share that this host has got.
     #[must_use]
     pub fn of(host: &Host) -> Self {
         let data = host.exists(SNAPSHOT_PATH) || host.ledger().state_of(RESTORED_DATA) != StepState::NotBegun;
         Self { data, begins: host.exists(&path_of(LIST)) }
     }
 
-    /// Where the host keeps which backup it is.
+    /// The record that names the backup on this host.
     #[must_use]
     pub fn record(self) -> &'static str {
         if self.begins { LIST } else { JOINED_LIST }
@@ -55,7 +55,7 @@ impl Share {
 pub struct RestorationMark {
     /// The digest of the backup's list.
     pub list: Digest,
-    /// What of the backup the host has got.
+    /// The share of the backup that the host has got.
     pub share: Share,
     /// Whether etcd's data was made from it.
     pub is_data_made: bool,
@@ -75,7 +75,7 @@ fn path_of(record: &str) -> String {
     format!("{}/{record}", ledger::DIRECTORY)
 }
 
-/// What a refusal says of the backup that the restoration began with. The whole list is `BackupList` of `backup`.
+/// The fields of the backup's list that a refusal names. The whole list is `BackupList` of `backup`.
 #[derive(Deserialize)]
 struct Begun {
     cluster: String,
@@ -88,7 +88,7 @@ pub fn is_unfinished(host: &Host) -> bool {
     host.exists(&path_of(LIST)) && !host.ledger().is_done(RESTORED_OBJECTS)
 }
 
-/// Refuses to make something else of a host that is half restored: an installation would make a new cluster without the data.
+/// Refuses to use a half-restored host for anything else: an installation would make a new cluster without the data.
 pub fn refuse_unfinished(host: &Host) -> anyhow::Result<()> {
     if !is_unfinished(host) {
         return Ok(());
@@ -101,13 +101,14 @@ pub fn refuse_unfinished(host: &Host) -> anyhow::Result<()> {
         .hint("run the same `kinstall restore` again to complete it, or `kinstall reset` to give it up")
 }
 
-/// Whether kubeadm has still to set up the control plane on restored data. What it makes last is there already, from before.
+/// Whether kubeadm still has to set up the control plane on restored data. The objects that kubeadm makes last cannot show it: they are in
+/// the restored data already.
 #[must_use]
 pub fn awaits_kubeadm(host: &Host) -> bool {
     host.exists(&path_of(AWAITS_KUBEADM))
 }
 
-/// Notes that it has.
+/// Records that kubeadm has set up the control plane.
 pub fn kubeadm_is_done(host: &Host) -> Result<(), HostError> {
     host.remove_record(AWAITS_KUBEADM)
 }

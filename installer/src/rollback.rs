@@ -1,8 +1,8 @@
-//! The way back of a host from an upgrade that failed or was cut off.
+//! Rolls a host back from an upgrade that failed or was cut off.
 //!
 //! It needs no bundle: [`FormerFiles`] has the programs and the configuration, the former images are still in containerd, and etcd's
 //! snapshot was taken before. Every act may be repeated from any point. Until the last one is done, [`Mark::RollingBack`] keeps the upgrade
-//! from going on.
+//! from continuing.
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
@@ -34,55 +34,55 @@ use crate::upgrade::unfinished::{self, Mark};
 use crate::version_rules::Release;
 use crate::wait::{Look, until};
 
-/// Where the data lies that the snapshot takes the place of, until the rollback is done.
+/// Where the data that the snapshot replaces is kept until the rollback is done.
 const REPLACED_DATA: &str = "/var/lib/etcd/before-rollback";
 const DATA: &str = "/var/lib/etcd/member";
-/// As long as an upgrade waits for a kubelet.
+/// An upgrade waits as long for a kubelet.
 const REPORTS_WITHIN: Duration = Duration::from_mins(5);
 /// What to do when a rollback ends early.
 pub const RESUME: &str = "what came back stays; run `kinstall rollback` again to resume";
 
-/// What becomes of etcd's data.
+/// What to do with etcd's data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Store {
-    /// The snapshot takes its place only where the former etcd cannot read it.
+    /// The snapshot replaces the data only if the former etcd cannot read it.
     KeptIfReadable,
-    /// The snapshot takes its place.
+    /// The snapshot replaces the data.
     Restored,
 }
 
-/// A part of the way back.
+/// A part of a rollback.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Act {
-    /// Stops what would use the files meanwhile.
+    /// Stops the programs that use the files.
     Stop,
-    /// Brings programs, configuration and manifests back.
+    /// Restores programs, configuration and manifests.
     Files,
     /// Starts the former containerd.
     Runtime,
-    /// Puts the snapshot in the place of etcd's data.
+    /// Replaces etcd's data by the snapshot.
     Store,
     /// Starts the former etcd.
     Etcd,
     /// Starts the former kubelet, which starts the control plane.
     Kubelet,
-    /// Has kubeadm bring its objects back.
+    /// Lets kubeadm restore its objects.
     Objects,
     /// Waits until the node is ready.
     Ready,
 }
 
-/// The way back of this host.
+/// The rollback of this host.
 #[derive(Debug)]
 pub struct Rollback {
     former: FormerFiles,
     snapshot: String,
     /// The Kubernetes that the upgrade led to.
     pub from: KubeVersion,
-    /// The Kubernetes that comes back.
+    /// The Kubernetes that the host returns to.
     pub to: KubeVersion,
-    /// What is done, in order. Nothing where the upgrade had not changed anything that runs.
+    /// The acts in order. Empty if the upgrade had changed nothing that runs.
     pub acts: Vec<Act>,
 }
 
@@ -90,7 +90,7 @@ impl Rollback {
     /// Decides what to do, and changes nothing. `inputs` have the former bundle's list.
     ///
     /// # Errors
-    /// Where there is no upgrade to roll back, or what that needs is not whole.
+    /// When there is no upgrade to roll back, or when the files for it are incomplete.
     pub fn decide(host: &Host, records: &Records, inputs: &Inputs<'_>, store: Store) -> anyhow::Result<Self> {
         let target = target(host, records)?;
         let from = target.kubernetes_version;
@@ -118,13 +118,13 @@ impl Rollback {
         Ok(Self { former, snapshot, from, to, acts })
     }
 
-    /// Whether what was written to the API since the snapshot is lost.
+    /// Whether everything that was written to the API since the snapshot is lost.
     #[must_use]
     pub fn restores_store(&self) -> bool {
         self.acts.contains(&Act::Store)
     }
 
-    /// Notes that it begins. The upgrade cannot go on from here.
+    /// Records that the rollback begins. The upgrade cannot continue after this.
     pub fn begin(&self, host: &Host) -> anyhow::Result<()> {
         if self.restores_store() {
             unfinished::note(host, Mark::RestoringStore)?;
@@ -132,7 +132,7 @@ impl Rollback {
         unfinished::note(host, Mark::RollingBack)
     }
 
-    /// Notes that it is done: nothing is left of the upgrade but its images and the snapshot.
+    /// Records that the rollback is done: only the upgrade's images and the snapshot are left.
     pub fn end(&self, host: &mut Host) -> anyhow::Result<()> {
         if self.restores_store() {
             host.remove_claimed(REPLACED_DATA)?;
@@ -141,7 +141,7 @@ impl Rollback {
         Ok(unfinished::abandon(host)?)
     }
 
-    /// Does all of it but its end, and reports each act. To be repeated where it was cut off.
+    /// Does everything except the end, and reports each act. Repeat it if it was cut off.
     pub fn go_back(&self, host: &mut Host, inputs: &Inputs<'_>, observer: &impl Observer) -> anyhow::Result<()> {
         host.sweep_incomplete().context("while removing what an interrupted run left")?;
         let of = self.acts.len();
@@ -164,7 +164,7 @@ impl Rollback {
         Ok(())
     }
 
-    /// Does one of its acts; to be repeated where it was cut off.
+    /// Does one act. Repeat it if it was cut off.
     pub fn apply(
         &self,
         act: Act,
@@ -190,7 +190,7 @@ impl Rollback {
     fn stop(&self, host: &Host) -> anyhow::Result<()> {
         host.stop_unit(KUBELET_UNIT)?;
         if self.restores_store() {
-            // An API server would go on with what it remembers of the data that goes.
+            // Otherwise an API server would continue with what it remembers of the replaced data.
             for name in STATIC_PODS {
                 stop_containers(host, name)?;
             }
@@ -199,7 +199,7 @@ impl Rollback {
         Ok(())
     }
 
-    /// The former etcd makes its data from the snapshot; what was there is kept until the rollback is done.
+    /// The former etcd makes its data from the snapshot; the present data is kept until the rollback is done.
     fn restore_store(&self, host: &mut Host, inputs: &Inputs<'_>, progress: &dyn StepProgress) -> anyhow::Result<()> {
         if unfinished::has(host, Mark::StoreRestored)? {
             return Ok(());
@@ -207,7 +207,7 @@ impl Rollback {
         let owner = host.user(etcd::layout::USER)?.context("the user etcd is not there")?;
         host.stop_unit(etcd::layout::UNIT)?;
         if host.exists(REPLACED_DATA) {
-            // A rollback was cut off here; or a former one at its end, whose data is as old.
+            // Another rollback was cut off here, or at its end; its kept data is of the same age.
             host.remove_claimed(DATA)?;
         } else if host.exists(DATA) {
             host.rename_claimed(DATA, REPLACED_DATA)?;
@@ -250,7 +250,7 @@ impl Act {
     }
 }
 
-/// The list that an unfinished upgrade leads to.
+/// The list of the bundle that an unfinished upgrade leads to.
 fn target(host: &Host, records: &Records) -> anyhow::Result<BundleList> {
     let Some(target) = unfinished::target(host)? else {
         return Err(anyhow!("this host has no unfinished upgrade: there is nothing to roll back"))
@@ -312,7 +312,7 @@ fn wait_until_ready(host: &Host, inputs: &Inputs<'_>, progress: &dyn StepProgres
     .context("`journalctl -u kubelet` has its log")
 }
 
-/// What keeps the API from answering: that of this host where it has one, since those of other control planes say nothing about it.
+/// Why the API does not answer. On a control plane, its own API server is asked: those of other control planes say nothing about it.
 fn api_illness(api: &Kubectl<'_>, inputs: &Inputs<'_>) -> anyhow::Result<Option<String>> {
     let readiness = if inputs.has(Role::ControlPlane) {
         let here = SocketAddr::new(inputs.address(), inputs.spec.api.port);
@@ -323,7 +323,7 @@ fn api_illness(api: &Kubectl<'_>, inputs: &Inputs<'_>) -> anyhow::Result<Option<
     Ok(readiness.err())
 }
 
-/// A host by the records of before the upgrade, which stay until its end.
+/// A host by its records from before the upgrade, which stay until the upgrade's end.
 pub struct FormerHost {
     records: Records,
     inputs: OwnedInputs<'static>,
@@ -333,7 +333,7 @@ impl FormerHost {
     /// Reads the records.
     ///
     /// # Errors
-    /// Also where kinstall has not set the host up.
+    /// Also when kinstall has not set the host up.
     pub fn read(host: &Host) -> anyhow::Result<Self> {
         let records = records(host)?;
         let (list, _) = records.verified_list()?;
@@ -348,7 +348,7 @@ impl FormerHost {
         self.inputs.inputs()
     }
 
-    /// Decides what the way back is.
+    /// Decides what the rollback does.
     ///
     /// # Errors
     /// As [`Rollback::decide`].

@@ -1,4 +1,4 @@
-//! What is decided on about a host that was set up: its own records, without a bundle.
+//! The inputs of decisions about a host that is set up: its own records, without a bundle.
 
 use std::borrow::Cow;
 
@@ -21,7 +21,7 @@ impl Standing {
     /// Reads the records of `host`.
     ///
     /// # Errors
-    /// Also where kinstall has not set the host up.
+    /// Also when kinstall has not set the host up.
     pub fn find(host: &Host) -> anyhow::Result<Self> {
         let Some(records) = Records::read_begun(host)? else {
             return Err(anyhow!("kinstall has not set up this host"))

@@ -1,4 +1,4 @@
-//! kubeadm's static pods of a control plane: one is restarted, or made again from a new manifest, and waited for.
+//! kubeadm's static pods of a control plane: restarts one, or makes it again from a new manifest, and waits for it.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -15,9 +15,9 @@ use crate::step_progress::StepProgress;
 use crate::wait::{Look, until};
 
 const CRICTL: &str = "/usr/local/bin/crictl";
-/// An API server ends requests that are under way first.
+/// An API server first ends the requests that are under way.
 const ENDS_WITHIN_SECONDS: u32 = 30;
-/// How long the kubelet takes at most until it runs a container again: it waits ten seconds and more where that ended before.
+/// The longest time until the kubelet runs a container again: it waits ten seconds or more if that container ended before.
 const RUNS_WITHIN: Duration = Duration::from_mins(5);
 
 /// A static pod of kubeadm, in the order in which they are restarted.
@@ -50,14 +50,14 @@ pub fn restart(host: &Host, inputs: &Inputs<'_>, pod: StaticPod, progress: &dyn 
     wait_until_well(host, inputs, pod, progress)
 }
 
-/// Ends the pod's container. The kubelet starts it again at once, which is quicker than a new pod.
+/// Ends the pod's container. The kubelet starts it again at once, which is faster than a new pod.
 fn restart_container(host: &Host, pod: StaticPod, progress: &dyn StepProgress) -> anyhow::Result<()> {
     let former = stop_containers(host, pod.as_str())?;
     wait_for_new_container(host, pod, &former, progress)
 }
 
-/// Has a static pod made again by `write`, which writes its manifest, and waits until it is healthy. Where the manifest stays as it was, the pod has
-/// other files to read, and its container is restarted.
+/// Makes a static pod again, after `write` has written its manifest, and waits until it is healthy. If the manifest did not change, the pod
+/// has other files to read, and its container is restarted.
 pub fn remake(
     host: &Host,
     inputs: &Inputs<'_>,
@@ -108,7 +108,7 @@ fn crictl<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Command {
     Command::new(CRICTL, ["-r", CRI_SOCKET].into_iter().chain(arguments))
 }
 
-/// The containers that run by this name.
+/// The running containers of this name.
 fn containers(host: &Host, name: &str) -> anyhow::Result<Vec<String>> {
     let label = format!("--label=io.kubernetes.container.name={name}");
     let listed = host.run(&crictl(["ps", "--quiet", "--state=running", &label]))?;
@@ -142,7 +142,7 @@ pub fn wait_until_well(
     })
 }
 
-/// Whether the API knows that the pod's container is the one that runs, and that it answers its probes.
+/// Whether the API has seen that the pod's container is the running one and that it answers its probes.
 fn readiness_of(pod: &serde_json::Value, running: &[String]) -> Look<()> {
     let container = &pod["status"]["containerStatuses"][0];
     let id = container["containerID"].as_str().unwrap_or_default();

@@ -1,5 +1,5 @@
-//! How a host is that kinstall set up: its steps, services and nodes, an upgrade that is not finished, and in what a cluster.yaml differs from
-//! what it was set up from. Changes nothing.
+//! The state of a host that kinstall set up: its steps, services and nodes, an unfinished upgrade, and where a cluster.yaml differs from
+//! the one that it was set up from. Changes nothing.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -92,7 +92,7 @@ pub(crate) struct Node {
 }
 
 impl Status {
-    /// Of this host. `wanted` is what cluster.yaml says of it, where one was given; `deep` compares unpacked images as well.
+    /// The state of this host. `wanted` is its description in cluster.yaml, if one was given; `deep` also compares unpacked images.
     ///
     /// # Errors
     /// When the host's own records or services cannot be read.
@@ -113,7 +113,7 @@ impl Status {
         Ok(status)
     }
 
-    /// Of a host that kinstall has not set up.
+    /// The state of a host that kinstall has not set up.
     pub(crate) fn nothing() -> Self {
         Self { schema: SCHEMA, ..Self::default() }
     }
@@ -183,8 +183,9 @@ fn unfinished_upgrade(host: &Host) -> anyhow::Result<Option<UnfinishedUpgrade>> 
     Ok(Some(UnfinishedUpgrade { kubernetes_version, changes_begun, rolling_back }))
 }
 
-/// Asks the API server for the nodes, or for the own one on a host that may read no other; `None` on a host that is not a node. If
-/// it does not tell them, what is said: it is not up yet, or an earlier run of kubeadm ended before it gave the administrator rights.
+/// Asks the API server for the nodes, or on a host that may read no others for its own; `None` on a host that is not a node. If the API
+/// server does not return them, the result is its message: it is not up yet, or an earlier run of kubeadm ended before it gave the
+/// administrator rights.
 pub(crate) fn nodes(host: &Host, this: &Member) -> anyhow::Result<Result<Option<Vec<Node>>, String>> {
     if !this.is_node() {
         return Ok(Ok(None));

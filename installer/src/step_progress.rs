@@ -1,11 +1,11 @@
-//! How a step that takes long says what it is doing.
+//! How a long step reports what it is doing.
 
-/// Is told what a step does now.
+/// Receives reports of what a step is doing.
 pub trait StepProgress {
-    /// A short line about what is happening now, such as `image 3 of 7: registry.k8s.io/pause:3.8`.
+    /// A short line about the present work, such as `image 3 of 7: registry.k8s.io/pause:3.8`.
     fn detail(&self, text: &str);
 
-    /// A line that stays to be read when the step is over, such as what it left where it was.
+    /// A line that remains visible after the step, such as what the step left in place.
     fn remark(&self, text: &str) {
         self.detail(text);
     }

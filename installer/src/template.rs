@@ -3,7 +3,7 @@
 /// `template` with each `{{name}}` replaced by its value.
 ///
 /// # Panics
-/// When a place is left without a value or a value without a place: both are mistakes of this program, found by its tests.
+/// When a placeholder has no value, or a value has no placeholder: both are errors of this program, which its tests find.
 #[must_use]
 pub fn render(template: &str, values: &[(&str, &str)]) -> String {
     let mut text = String::new();

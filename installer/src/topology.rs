@@ -1,4 +1,4 @@
-//! Which hosts a cluster has, as one of them sees it.
+//! The hosts of a cluster, as one of them sees it.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -13,11 +13,11 @@ use crate::facts::HostFacts;
 pub struct Member {
     /// Its name as a node and as a member of etcd.
     pub name: String,
-    /// Where it is reached.
+    /// The address at which it is reached.
     pub address: IpAddr,
-    /// Its address of the other IP family, where the cluster has both.
+    /// Its address of the other IP family, if the cluster has both.
     pub second_address: Option<IpAddr>,
-    /// What it does.
+    /// Its roles.
     pub roles: BTreeSet<Role>,
 }
 
@@ -27,7 +27,7 @@ impl Member {
         [Some(self.address), self.second_address].into_iter().flatten()
     }
 
-    /// Whether it does this.
+    /// Whether it has this role.
     #[must_use]
     pub fn has(&self, role: Role) -> bool {
         self.roles.contains(&role)
@@ -54,7 +54,7 @@ impl From<&HostSpec> for Member {
 /// The hosts that a host has to know, and which of them it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Topology {
-    /// By address, whatever the order in cluster.yaml is: what is made from them is the same on every host and at every run.
+    /// Sorted by address, whatever the order in cluster.yaml: everything that is made from them is the same on every host and in every run.
     members: Vec<Member>,
     this: usize,
     leader: Option<usize>,
@@ -82,7 +82,7 @@ pub enum TopologyError {
 }
 
 impl Topology {
-    /// The cluster that is one host, which does everything.
+    /// The cluster that consists of one host, which has all roles.
     pub fn single(spec: &ClusterSpec, facts: &HostFacts) -> Result<Self, TopologyError> {
         let network = &spec.network;
         let found = spec.api.address.or_else(|| facts.primary_address(network.main_family()));
@@ -122,7 +122,7 @@ impl Topology {
         }
     }
 
-    /// The host that is looked from.
+    /// The host that the topology is seen from.
     #[must_use]
     pub fn this(&self) -> &Member {
         &self.members[self.this]
@@ -134,7 +134,7 @@ impl Topology {
         &self.members
     }
 
-    /// The hosts that do this, by address.
+    /// The hosts with this role, by address.
     pub fn with(&self, role: Role) -> impl Iterator<Item = &Member> {
         self.members.iter().filter(move |member| member.has(role))
     }
@@ -145,7 +145,7 @@ impl Topology {
         self.leader.map(|place| &self.members[place])
     }
 
-    /// The control planes, this host first where it is one: the order in which this host turns to them.
+    /// The control planes in the order in which this host tries them: this host first if it is one.
     #[must_use]
     pub fn nearest_control_planes(&self) -> Vec<&Member> {
         let mut found: Vec<_> = self.with(Role::ControlPlane).collect();
@@ -153,7 +153,7 @@ impl Topology {
         found
     }
 
-    /// Whether the cluster is this host alone.
+    /// Whether this host is the whole cluster.
     #[must_use]
     pub fn is_single(&self) -> bool {
         self.members.len() == 1

@@ -1,11 +1,11 @@
-//! Whom the user trusts: read from files where kinstall was called, and sent along to the hosts, which verify for themselves.
+//! Which keys the user trusts: read from files where kinstall was called, and sent to the hosts, which verify for themselves.
 
 use kbundle_format::head::SignatureCheck;
 use kbundle_format::signature::TrustError;
 use kbundle_format::{Revocations, SignatureFile, TrustPolicy, VerifyingKey};
 use serde::{Deserialize, Serialize};
 
-/// Trusted keys, how many of them have to have signed, and signatures from beside the bundle.
+/// Trusted keys, how many of them have to have signed, and detached signatures from beside the bundle.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(try_from = "Written", into = "Written")]
 pub struct Trust {
@@ -28,7 +28,7 @@ impl Trust {
         Self { policy: self.policy.revoking(revocations), ..self }
     }
 
-    /// Whose signatures are asked for.
+    /// Whose signatures are required.
     #[must_use]
     pub fn policy(&self) -> &TrustPolicy {
         &self.policy
@@ -46,14 +46,14 @@ impl Trust {
         &self.detached
     }
 
-    /// What to ask of a bundle's signatures.
+    /// The required check of a bundle's signatures.
     #[must_use]
     pub fn check(&self) -> SignatureCheck<'_> {
         SignatureCheck::Required { trust: &self.policy, detached: &self.detached }
     }
 }
 
-/// As it travels.
+/// The form in which it is sent to hosts.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 struct Written {
@@ -76,7 +76,7 @@ impl From<Trust> for Written {
     fn from(trust: Trust) -> Self {
         let detached = trust.detached.into_iter().map(|file| Detached {
             name: file.name,
-            // A signature in anything but text verifies nowhere.
+            // A signature that is not text never verifies.
             content: String::from_utf8_lossy(&file.content).into_owned(),
         });
         let keys = trust.keys.iter().map(VerifyingKey::to_pem).collect();

@@ -1,5 +1,5 @@
 //! Two unlike hosts in one cluster, by the facts of each: a Debian 12 with cgroup v1 on amd64, and an Ubuntu or RHEL with cgroup v2 on
-//! arm64. What depends on a host stays on that host, whichever leads.
+//! arm64. Whatever depends on a host stays on that host, whichever host leads.
 
 use std::collections::BTreeSet;
 
@@ -30,7 +30,7 @@ fn other(name: &str) -> HostFacts {
     facts
 }
 
-/// What is decided for the host called `name` of a cluster with a bundle for both architectures.
+/// The decision about the host called `name` in a cluster with a bundle for both architectures.
 fn decided<T>(facts: HostFacts, name: &str, look: impl FnOnce(&Inputs<'_>) -> T) -> T {
     let mut cluster = Cluster::of_three_and_two();
     let mut list = fixture::list("1.36.3");
@@ -99,7 +99,7 @@ fn each_kubelet_is_told_of_its_own_host() {
     }
 }
 
-/// What kubeadm keeps for the whole cluster has nothing of the host that led.
+/// kubeadm's configuration for the whole cluster contains nothing of the host that led.
 #[test]
 fn the_cluster_is_the_same_whichever_of_them_leads() {
     let of_cluster = |facts| {

@@ -8,7 +8,7 @@ static VERSION: LazyLock<String> = LazyLock::new(|| match option_env!("KBUNDLE_C
     None => format!("{} (development build)", env!("CARGO_PKG_VERSION")),
 });
 
-/// As a text that clap takes.
+/// The text in the form that clap takes.
 #[must_use]
 pub fn version() -> &'static str {
     &VERSION

@@ -1,4 +1,4 @@
-//! Waits for something that others do: checks repeatedly, for a bounded time, and only while somebody still wants the answer.
+//! Waits for what other programs do: checks repeatedly, for a bounded time, and only while somebody still wants the answer.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -9,15 +9,15 @@ use crate::step_progress::StepProgress;
 
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// What a look found.
+/// The result of a look.
 pub enum Look<T> {
-    /// What was waited for.
+    /// The awaited result.
     Ready(T),
     /// Not yet; the state it is in, for people.
     NotYet(String),
 }
 
-/// Nobody follows the work any more.
+/// Nobody listens any more.
 #[derive(Debug, thiserror::Error)]
 #[error("the leading kinstall ended while this host waited for {what}")]
 pub struct Unheard {
@@ -42,7 +42,7 @@ pub fn until<T>(
             Look::NotYet(state) if started.elapsed() >= limit => {
                 bail!("waited {} s for {what}; last seen: {state}", limit.as_secs());
             }
-            // It would only hold up the next run, which waits for the same.
+            // To wait longer would only delay the next run, which waits for the same.
             Look::NotYet(_) if !progress.is_heard() => return Err(Unheard { what: what.to_owned() }.into()),
             Look::NotYet(_) => thread::sleep(PAUSE),
         }
@@ -53,7 +53,7 @@ pub fn until<T>(
 mod tests {
     use super::*;
 
-    /// Tells nobody; how many looks there is somebody for.
+    /// Reports to nobody; the number is how many more looks somebody listens for.
     struct Audience(std::cell::Cell<usize>);
 
     impl StepProgress for Audience {

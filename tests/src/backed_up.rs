@@ -1,4 +1,4 @@
-//! What a cluster has before it is backed up, and what has to be there when it was restored.
+//! The content of a cluster before a backup, which has to exist after the restoration.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use crate::Remote;
 use crate::cluster::Cluster;
 use crate::connected::{Carried, STICK, copy_in, kbundle};
 
-/// What backups are encrypted to.
+/// The passphrase of the backups.
 const PASSPHRASE: &str = "of the lab and of nothing else";
 /// How a backup is written, on a host that has kinstall on its path, or in front of `kinstall`.
 pub const BACKUP: &str = "kinstall backup --out plant.backup --passphrase-file passphrase --sign-key backup.key";
@@ -43,7 +43,8 @@ pub fn write_passphrase(file: &Path) -> anyhow::Result<()> {
     Ok(fs::write(file, format!("{PASSPHRASE}\n"))?)
 }
 
-/// All that [`fill`] made is there; Secrets are readable, and encrypted in etcd on the host that the cluster is seen from.
+/// Checks that everything that [`fill`] made is there; Secrets are readable, and encrypted in etcd on the host that the cluster is seen
+/// from.
 pub fn assert_filled(cluster: &Cluster<'_>) -> anyhow::Result<()> {
     let objects = cluster.json("get configmaps -l of=test")?;
     let objects = objects["items"].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -56,7 +57,7 @@ pub fn assert_filled(cluster: &Cluster<'_>) -> anyhow::Result<()> {
     cluster.assert_secrets_are_encrypted()
 }
 
-/// Whoever watches has to list again, since revisions go on far above those of before.
+/// A client that watches has to list again, since revisions continue far above the earlier ones.
 pub fn assert_revisions_are_higher(cluster: &Cluster<'_>) -> anyhow::Result<()> {
     // A list that kubectl prints has no revision of its own.
     let list: serde_json::Value =

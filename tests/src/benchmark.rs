@@ -1,7 +1,7 @@
 //! kube-bench on a host of a cluster, and what it may find: `tests/hardening/exceptions.yaml`.
 //!
-//! The list has to be exact: a check that fails without being in it, and one that is in it and does not fail, are both told. Each exception
-//! brings a command that shows on the host that what the check is about holds, wherever it does.
+//! The list has to be exact: a check that fails but is not in it is reported, and so is one that is in it but does not fail. Each exception
+//! has a command that shows on the host that the aim of the check is met, wherever it is.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,7 +14,7 @@ use crate::remote::Remote;
 
 /// The version that the tests run.
 const VERSION: &str = "0.12.0";
-/// Where it lies on a host.
+/// Its folder on a host.
 const FOLDER: &str = "/root/kube-bench";
 
 /// What kube-bench says of one check.
@@ -62,11 +62,11 @@ pub struct Exception {
     pub id: CheckId,
     /// The profiles of kube-bench in which it fails.
     pub profiles: Vec<String>,
-    /// What the check asks for.
+    /// What the check requires.
     pub check: String,
-    /// Why it fails, and what holds instead.
+    /// Why it fails, and what is true instead.
     pub reason: String,
-    /// A shell's command that succeeds on the host where the reason is true.
+    /// A shell command that succeeds on the host if the reason is true.
     pub shown_by: String,
 }
 
@@ -81,7 +81,7 @@ pub fn exceptions() -> anyhow::Result<Vec<Exception>> {
 pub fn run(host: &Remote, profile: &str) -> anyhow::Result<Verdicts> {
     host.sh(&format!("rm -rf {FOLDER}"))?;
     host.copy_in(&kube_bench(VERSION)?, FOLDER)?;
-    // Its checks call jq, and are written for a shell that knows `[[`.
+    // Its checks call jq, and need a shell with `[[`.
     host.sh("ln -sf bash /bin/sh")?;
     let command = format!("./kube-bench --config-dir cfg --benchmark {profile} --json");
     let said = host.sh(&format!("cd {FOLDER} && PATH={FOLDER}:$PATH {command}"))?;
@@ -113,7 +113,7 @@ struct Outcome {
     status: Verdict,
 }
 
-/// What the document says that `kube-bench --json` prints.
+/// The verdicts in the document of `kube-bench --json`.
 fn verdicts(document: &str) -> anyhow::Result<Verdicts> {
     let report: Report = serde_json::from_str(document).with_context(|| format!("kube-bench said {document}"))?;
     let results = report.controls.into_iter().flat_map(|control| control.tests).flat_map(|section| section.results);

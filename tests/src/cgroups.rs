@@ -1,5 +1,4 @@
-//! A cgroup of its own for each host, in every cgroup v1 hierarchy: nspawn then gives the host a
-//! cgroup namespace whose root that is.
+//! A separate cgroup for each host, in every cgroup v1 hierarchy: nspawn makes it the root of the host's cgroup namespace.
 
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
@@ -48,14 +47,14 @@ pub(crate) fn create(name: &str) -> Result<Vec<PathBuf>> {
     Ok(made)
 }
 
-/// Lets go what is frozen in the group `name`: with cgroup v1 a frozen process does not end when it is killed, and a runc that is killed
-/// may leave its container so.
+/// Thaws the group `name`: with cgroup v1 a frozen process does not end when it is killed, and a killed runc may leave its container
+/// frozen.
 pub(crate) fn thaw(name: &str) -> Result<()> {
     let top = Path::new(MOUNT).join("freezer").join(name);
     if top.exists() { thaw_tree(&top) } else { Ok(()) }
 }
 
-/// From the top down: a group stays frozen while one above it is. Groups go meanwhile, as their processes end.
+/// From the top down: a group stays frozen while one of its parents is frozen. Groups may disappear during this, when their processes end.
 fn thaw_tree(group: &Path) -> Result<()> {
     let state = group.join("freezer.state");
     if fs::read_to_string(&state).is_ok_and(|state| state.trim_end() != "THAWED") {
@@ -71,8 +70,7 @@ fn thaw_tree(group: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Removes the group `name` and all below it, everywhere. Its processes are ended already; the
-/// kernel may need a moment to let go of them.
+/// Removes the group `name` and all below it, everywhere. Its processes have ended; the kernel may need a moment to release them.
 pub(crate) fn remove(name: &str) -> Result<()> {
     let deadline = Instant::now() + Duration::from_secs(10);
     for hierarchy in hierarchies()? {

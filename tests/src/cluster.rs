@@ -1,4 +1,4 @@
-//! What a cluster has to do to count as one.
+//! What a cluster has to do to pass.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -38,12 +38,12 @@ spec: {selector: {app: web}, ports: [{port: 80, targetPort: 8080}]}
 /// five minutes before it starts a container again.
 const PATIENCE: Duration = Duration::from_mins(6);
 
-/// Installs from the stick and fails with everything the program said.
+/// Installs from the stick; an error has everything that the program printed.
 pub fn install(host: &Remote) -> anyhow::Result<String> {
     host.sh(&format!("cd {STICK} && ./kinstall run bundle.tar.zst --key signing.pub 2>&1"))
 }
 
-/// Installs once more from the stick, and every step finds nothing to do.
+/// Installs again from the stick; every step has to find nothing to do.
 pub fn assert_a_second_run_changes_nothing(host: &Remote) -> anyhow::Result<()> {
     let said = host.sh(&format!("cd {STICK} && ./kinstall run bundle.tar.zst --key signing.pub --output json"))?;
     let events = said.lines().map(serde_json::from_str::<Value>).collect::<Result<Vec<_>, _>>()?;
@@ -53,7 +53,7 @@ pub fn assert_a_second_run_changes_nothing(host: &Remote) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// Tries until it succeeds; when patience ends with the last error.
+/// Repeats an attempt until it succeeds; when the patience is over, returns the last error.
 pub fn eventually<T>(what: &str, attempt: impl Fn() -> anyhow::Result<T>) -> anyhow::Result<T> {
     within(PATIENCE, what, attempt)
 }
@@ -79,7 +79,7 @@ pub struct Cluster<'a> {
 }
 
 impl<'a> Cluster<'a> {
-    /// As root's kubeconfig on `host` has it.
+    /// Through root's kubeconfig on `host`.
     #[must_use]
     pub fn new(host: &'a Remote) -> Self {
         Self { host, kubectl: "kubectl".to_owned() }
@@ -202,7 +202,7 @@ impl<'a> Cluster<'a> {
         Ok(())
     }
 
-    /// No image was asked for from anywhere.
+    /// No image was requested from anywhere.
     pub fn assert_nothing_was_pulled(&self) -> anyhow::Result<()> {
         let events = self.json("get events --all-namespaces")?;
         let events = events["items"].as_array().context("no items")?;
@@ -233,7 +233,7 @@ impl<'a> Cluster<'a> {
         Ok(())
     }
 
-    /// A pod starts by each name that it may call an image by, of which none can be pulled.
+    /// A pod starts with each name that it may use for an image; none of the names can be pulled.
     pub fn assert_images_answer_to_every_name(&self) -> anyhow::Result<()> {
         const REPOSITORY: &str = "docker.io/library/busybox";
         let by_digest = self.host.sh(&format!("ctr -n k8s.io images ls -q | grep '^{REPOSITORY}@'"))?;

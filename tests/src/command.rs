@@ -4,7 +4,7 @@ use std::process::{Command, ExitStatus};
 
 use anyhow::{Context, Result, bail};
 
-/// What a program said, and how it ended.
+/// The output of a program, and how it ended.
 #[derive(Clone, Debug)]
 pub struct Output {
     /// How it ended. Over SSH, 255 also stands for a connection that failed.
@@ -25,7 +25,7 @@ impl Output {
     }
 }
 
-/// Runs to the end and gives what came out, whatever the exit status.
+/// Runs to the end and returns the output, whatever the exit status.
 pub(crate) fn output(command: &mut Command) -> Result<Output> {
     let output = command.output().with_context(|| format!("cannot start {}", command.get_program().display()))?;
     Ok(Output {

@@ -14,7 +14,7 @@ use crate::{Mirror, Remote, repository};
 pub const OLDEST: &str = "1.25.2";
 /// The newest Kubernetes release that the mirror has.
 pub const NEWEST: &str = "1.36.3";
-/// Where a bundle, the program and the key lie on a host, as if a stick were mounted there.
+/// The folder of bundle, program and key on a host, as if a stick were mounted there.
 pub const STICK: &str = "/media/stick";
 
 /// What the builder carries over: keys, and bundles of one Kubernetes release with one pod network.

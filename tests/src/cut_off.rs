@@ -32,7 +32,7 @@ impl Point {
         Self { then, ..self }
     }
 
-    /// Lies in wait on `host`; returns at once. The kill comes when a kubeadm runs there and reaches the point.
+    /// Waits for kubeadm on `host`; returns at once. The kill comes when a kubeadm runs there and reaches the point.
     pub fn cut_off(&self, host: &Host) -> Result<()> {
         let condition = |text: &str| text.replace("KUBECTL", KUBECTL);
         let script = format!(

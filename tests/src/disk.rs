@@ -20,8 +20,8 @@ pub(crate) fn create(image: &Path, mount_point: &Path, hosts: usize) -> Result<(
     file.set_len(BYTES_PER_HOST * u64::try_from(hosts)?)?;
     let (image, mount_point) = (image.display(), mount_point.display());
     run(&format!("mkfs.ext4 -q -m 0 -E lazy_itable_init=1,lazy_journal_init=1,nodiscard {image}"))?;
-    // What the hosts delete is given back to this machine. A lab's power cut does not reach this machine's kernel, so nothing is won
-    // by waiting for its disk, and much is lost: etcd's members would wait for whatever else works here.
+    // Space that the hosts free is returned to this machine. A lab's power cut does not affect this machine's kernel, so nothing is gained
+    // by waiting for its disk, and much is lost: etcd's members would wait for other work on this machine.
     run(&format!("mount -o loop,discard,noatime,barrier=0 {image} {mount_point}"))?;
     Ok(())
 }

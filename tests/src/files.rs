@@ -1,10 +1,10 @@
-//! What a host is: its files, its units, and what its kernel holds, to be compared before and after.
+//! The state of a host: its files, its units, and the content of its kernel, to be compared before and after.
 
 use std::collections::BTreeMap;
 
 use crate::{Remote, kernel};
 
-/// Trees that change on their own, or that hold what the test itself brings.
+/// Trees that change by themselves, or that contain what the test itself brings.
 const PASSED_OVER: [&str; 10] = [
     "/proc",
     "/sys",

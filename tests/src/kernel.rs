@@ -1,4 +1,4 @@
-//! What a host's kernel holds: every setting, mounts, links with their addresses, routes, rules, packet filter and IP sets.
+//! The content of a host's kernel: every setting, mounts, links with their addresses, routes, rules, packet filter and IP sets.
 
 use anyhow::{Context as _, ensure};
 
@@ -30,7 +30,7 @@ const PASSING_MOUNTS: [&str; 3] = ["/run/user/", "/run/credentials/", "/proc/sys
 /// The tables that `iptables-save` shows; without rules they are as good as none.
 const IPTABLES: [&str; 5] = ["filter", "mangle", "nat", "raw", "security"];
 
-/// All of it, by a key that says what it is.
+/// All entries, by a key that names them.
 pub(crate) fn entries(host: &Remote) -> anyhow::Result<Vec<(String, String)>> {
     let mut entries = settings(host)?;
     entries.extend(mounts(&host.sh("cat /proc/1/mounts")?));
@@ -87,7 +87,7 @@ fn links(host: &Remote) -> anyhow::Result<Vec<(String, String)>> {
     Ok(entries)
 }
 
-/// A route without how long it is still good.
+/// A route without its remaining lifetime.
 fn without_lifetime(route: &str) -> String {
     let mut words = route.split_whitespace();
     let mut kept = Vec::new();

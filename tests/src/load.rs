@@ -18,7 +18,7 @@ systemd-run --quiet --unit=load-api --setenv=HOME=/root sh -c 'while :; do
   if kubectl --request-timeout=2s annotate configmap kept tick=$(date +%s%N) --overwrite >/dev/null 2>&1; then date +%s; fi; sleep 0.5; done > /root/load/api'
 ";
 
-/// What users of the cluster saw.
+/// What users of the cluster noticed.
 #[derive(Debug)]
 pub struct Seen {
     /// Requests to the Service.
@@ -31,7 +31,7 @@ pub struct Seen {
     pub longest_without_write: Duration,
 }
 
-/// Pods that are evicted answer for so many seconds more; `httpd` as the first process of its container ignores SIGTERM.
+/// Evicted pods answer for this many more seconds; `httpd` as the first process of its container ignores SIGTERM.
 const GRACE_SECONDS: u32 = 10;
 
 /// Begins on `host`.
@@ -50,7 +50,7 @@ pub fn begin_load(host: &Remote, cluster: &Cluster<'_>) -> anyhow::Result<()> {
     host.sh(&LOAD.replace("ADDRESS", &cluster.web_address()?)).map(drop)
 }
 
-/// Ends it, and says what was seen.
+/// Ends the load, and returns what was seen.
 pub fn end_load(host: &Remote) -> anyhow::Result<Seen> {
     host.sh("systemctl stop load-service load-api")?;
     let answers = host.sh("cat /root/load/service")?;

@@ -1,4 +1,4 @@
-//! Add-ons: which version goes with which minor of Kubernetes, and what it is made of.
+//! Add-ons: which version suits which minor version of Kubernetes, and which files and images it consists of.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,9 +9,9 @@ use kbundle_format::Role;
 use crate::facts::{AddonFact, AddonVersionFact, Facts, ImageFact, Pairing, numbers};
 use crate::image::{POD_HOSTS, image};
 
-/// The facts' kind of what kinstall runs as a static pod on control planes.
+/// The kind, in the facts, of programs that kinstall runs as a static pod on control planes.
 const STATIC_POD: &str = "control-plane-vip";
-/// The facts' name of what kinstall runs as a static pod on workers, and the catalog's.
+/// The load balancer that kinstall runs as a static pod on workers: its name in the facts, and in the catalog.
 const LOAD_BALANCER: (&str, &str) = ("node-local-apiserver-lb", "haproxy");
 
 /// The add-ons of the catalog.
@@ -19,19 +19,19 @@ const LOAD_BALANCER: (&str, &str) = ("node-local-apiserver-lb", "haproxy");
 pub struct Addons {
     /// Every add-on in the versions that a release uses.
     pub found: BTreeMap<String, Addon>,
-    /// By minor, then by add-on: the version.
+    /// The version by minor version of Kubernetes, and then by add-on.
     chosen: BTreeMap<String, BTreeMap<String, String>>,
-    /// What a reader may miss, in words.
+    /// Remarks for people about what they may miss.
     pub left_out: Vec<String>,
-    /// What has no digest, in words.
+    /// Remarks for people about what has no digest.
     pub unpinned: Vec<String>,
 }
 
-/// Versions that may be chosen, with the facts that each comes from.
+/// Versions that may be chosen, each with its facts.
 type Candidates<'a> = BTreeMap<String, (AddonVersion, &'a AddonVersionFact)>;
 
 impl Addons {
-    /// Chooses the version of each add-on that goes with each of these minors.
+    /// Chooses the version of each add-on that suits each of these minor versions.
     pub fn choose(facts: &Facts, minors: &[&Pairing]) -> anyhow::Result<Self> {
         let mut addons = Self::default();
         for fact in &facts.addons.addons {
@@ -53,7 +53,7 @@ impl Addons {
         Ok(addons)
     }
 
-    /// The version of each add-on that goes with a minor.
+    /// The version of each add-on that suits a minor version.
     pub fn of_minor(&self, minor: &str) -> BTreeMap<String, String> {
         self.chosen.get(minor).cloned().unwrap_or_default()
     }
@@ -87,11 +87,11 @@ impl Addons {
         Ok(())
     }
 
-    /// `HAProxy` comes as the pairing has it. Its project tests no version of Kubernetes, and pairing names the image's tag.
+    /// `HAProxy` comes in the version of the pairing. Its project tests no version of Kubernetes, and the pairing names the image's tag.
     fn choose_load_balancer(&mut self, fact: &AddonFact, minors: &[&Pairing]) -> anyhow::Result<()> {
         let (_, name) = LOAD_BALANCER;
         let of_name = |value: &serde_yaml::Value| value.get(name).and_then(text);
-        // What is in brackets is not an SPDX expression.
+        // The text in brackets is not part of the SPDX expression.
         let licence = of_name(&fact.licence).and_then(|words| Some(words.split(" (").next()?.to_owned()));
         let mut versions = BTreeMap::new();
         for pairing in minors {
@@ -132,12 +132,12 @@ impl Addons {
     }
 }
 
-/// The version that goes with a minor: one that the project says it tested with it; of a version of which it says nothing, the
-/// paired one. Among those a completely pinned one, then the paired one, then the newest.
+/// The version that suits a minor version: one that the project says it tested with it; if the project names no minor versions for any
+/// version, the paired one. Among those, first a completely pinned one, then the paired one, then the newest.
 fn best<'a>(fact: &AddonFact, candidates: &'a Candidates<'_>, pairing: &Pairing) -> Option<&'a str> {
     let paired = pairing.version_of(&fact.name.replace('-', "_"));
     let fits = |(number, (_, version)): &(&String, &(AddonVersion, &AddonVersionFact))| {
-        // A static pod depends on little of Kubernetes, and its project says nothing of tested versions.
+        // A static pod depends little on Kubernetes, and its project does not say which versions it tested.
         let is_paired = fact.kind == STATIC_POD || paired == Some(number.as_str());
         fact.supports(version, &pairing.kubernetes).unwrap_or(is_paired)
     };
@@ -148,16 +148,16 @@ fn best<'a>(fact: &AddonFact, candidates: &'a Candidates<'_>, pairing: &Pairing)
     candidates.iter().filter(fits).max_by_key(rank).map(|(number, _)| number.as_str())
 }
 
-/// The addresses and references that nothing pins.
+/// The addresses and references that have no pin.
 fn unpinned(files: &AddonVersion) -> Vec<String> {
     let manifests = files.manifests.iter().filter(|manifest| manifest.sha256.is_none());
     let images = files.images.iter().filter(|image| image.digest.is_none());
     manifests.map(|manifest| manifest.url.clone()).chain(images.map(|image| image.reference.to_string())).collect()
 }
 
-/// What a version is made of, or why a bundle cannot carry it.
+/// The files and images of a version, or the reason why a bundle cannot carry it.
 fn addon_version(fact: &AddonFact, version: &AddonVersionFact) -> anyhow::Result<Result<AddonVersion, String>> {
-    // The first manifest is the one that stands alone; others of a version are variants of it.
+    // The first manifest is complete in itself; a version's others are variants of it.
     let manifest = version.manifests.first();
     if manifest.is_none() && fact.kind != STATIC_POD {
         return Ok(Err("no manifest".to_owned()));
@@ -179,7 +179,7 @@ fn addon_version(fact: &AddonFact, version: &AddonVersionFact) -> anyhow::Result
     Ok(Ok(files))
 }
 
-/// Images of an add-on, under its licence. Those of Docker's library are of other projects, whose licence the facts do not have.
+/// Images of an add-on, under its licence. Images of Docker's library are from other projects, whose licence the facts do not have.
 fn catalog_images(facts: &[ImageFact], roles: &[Role], licence: Option<&String>) -> anyhow::Result<Vec<CatalogImage>> {
     let licence_of = |fact: &ImageFact| licence.filter(|_| !fact.image.starts_with("docker.io/library/")).cloned();
     facts.iter().map(|fact| image(fact, roles, licence_of(fact))).collect()

@@ -1,4 +1,4 @@
-//! Compares the catalog with the facts, by another way than the import: every pin is looked up in a plain walk over the facts.
+//! Compares the catalog with the facts in another way than the import does: every pin is looked up by a plain walk over the facts.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -11,12 +11,12 @@ use serde_yaml::Value;
 use crate::facts::Facts;
 use crate::import;
 
-/// What the facts state, found without knowing their shape.
+/// What the facts state, found without knowledge of their structure.
 #[derive(Default)]
 struct Stated {
     /// Image references, each with a digest that the facts state, or with none.
     images: BTreeSet<(String, Option<String>)>,
-    /// Hex digests of files, and addresses of those that have none.
+    /// Hex digests of files, and addresses of files without a digest.
     files: BTreeSet<String>,
 }
 
@@ -43,7 +43,7 @@ impl Stated {
             Value::Mapping(fields) => {
                 let text = |name: &str| fields.get(name).and_then(Value::as_str);
                 if let Some(image) = text("image") {
-                    // A name without a tag stands for this one.
+                    // A name without a tag means this tag.
                     let tag = text("tag").unwrap_or("latest");
                     self.images.insert((format!("{image}:{tag}"), text("digest").map(str::to_owned)));
                 }
@@ -65,7 +65,7 @@ fn check_files(stated: &Stated, catalog: &Catalog) -> anyhow::Result<usize> {
     let manifests = addons.flat_map(|version| &version.manifests).map(|file| (&file.url, file.sha256));
     let mut compared = 0;
     for (url, sha256) in programs.chain(manifests) {
-        // What no digest pins has to be fetched from where the facts say.
+        // A file without a digest has to be fetched from the address in the facts.
         let stated_as = sha256.map_or_else(|| url.clone(), |sha256| sha256.0.hex());
         ensure!(stated.files.contains(&stated_as), "{url}: the facts do not state {stated_as}");
         compared += 1;
@@ -87,7 +87,7 @@ fn check_images(stated: &Stated, catalog: &Catalog) -> anyhow::Result<usize> {
     Ok(compared)
 }
 
-/// A pin could be a stated one and still stand in the wrong place, or be missing: the files have to be what the import makes.
+/// A pin could be one of the facts and still be in the wrong place, or be missing: the files have to be the ones that the import makes.
 fn check_fresh(facts: &Path, directory: &Path) -> anyhow::Result<()> {
     for (name, text) in import::files(&Facts::read(facts)?)? {
         let path = directory.join(name);

@@ -1,4 +1,4 @@
-//! The facts as far as the catalog needs them. Fields that it does not need are passed over.
+//! The facts as far as the catalog needs them. Other fields are skipped.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,7 +8,7 @@ use fs_err as fs;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-/// Four files of facts.
+/// The four files of facts.
 pub struct Facts {
     pub kubernetes: Kubernetes,
     pub runtime: Runtime,
@@ -47,12 +47,12 @@ pub struct ImageFact {
     pub image: String,
     pub tag: Option<String>,
     pub digest: Option<String>,
-    /// Where the digest was found: text, or a list.
+    /// Where the digest was found: a text, or a list.
     pub evidence: Option<serde_yaml::Value>,
 }
 
 impl ImageFact {
-    /// What it is pulled by: without a tag `latest`, as Docker and containerd read it.
+    /// The reference to pull; without a tag it is `latest`, as in Docker and containerd.
     pub fn reference(&self) -> String {
         format!("{}:{}", self.image, self.tag.as_deref().unwrap_or("latest"))
     }
@@ -92,9 +92,9 @@ pub struct AddonFact {
     pub kind: String,
     #[serde(default)]
     pub versions: Vec<AddonVersionFact>,
-    /// Which lines suit which minors, in words: `0.9.x: 1.34+, 0.8.x: 1.31+ (README.md …)`.
+    /// Which release lines suit which minor versions, for people: `0.9.x: 1.34+, 0.8.x: 1.31+ (README.md …)`.
     pub kubernetes_support: Option<String>,
-    /// Of the load balancer on workers, which has no versions of its own.
+    /// Of the load balancer on workers, which has no separate versions.
     #[serde(default)]
     pub images_by_minor: Vec<MinorImages>,
 }
@@ -109,14 +109,14 @@ pub struct AddonVersionFact {
     pub version: String,
     #[serde(default)]
     pub manifests: Vec<ManifestFact>,
-    /// Of what runs as a static pod, or of a manifest whose own images are not told apart.
+    /// Of a static pod, or of a manifest whose own images are not listed separately.
     #[serde(default)]
     pub images: Vec<ImageFact>,
     #[serde(default)]
     pub kubernetes_tested: Vec<String>,
     #[serde(default)]
     pub kubernetes_supported: Vec<String>,
-    /// The first and the last minor.
+    /// The first and the last minor version.
     pub kubernetes_supported_range: Option<(String, String)>,
 }
 
@@ -131,7 +131,7 @@ pub struct ManifestFact {
 }
 
 impl AddonFact {
-    /// What the project says of this version and a minor; `None` where it says nothing of any minor.
+    /// What the project says about this version and a minor version of Kubernetes; `None` if it says nothing about any minor version.
     pub fn supports(&self, version: &AddonVersionFact, minor: &str) -> Option<bool> {
         let listed: Vec<_> = version.kubernetes_tested.iter().chain(&version.kubernetes_supported).collect();
         if !listed.is_empty() {
@@ -151,7 +151,7 @@ impl AddonVersionFact {
     }
 }
 
-/// Reads `0.9.x: 1.34+, 0.8.x: 1.31+ (README.md …)`: whether the line of `version` begins at `minor` or before.
+/// Reads `0.9.x: 1.34+, 0.8.x: 1.31+ (README.md …)`: whether the line of `version` supports minor versions from `minor` or earlier.
 fn line_supports(words: &str, version: &str, minor: &str) -> bool {
     let lines = words.split(['(', ',']).filter_map(|part| part.trim().strip_suffix('+')?.split_once(".x: "));
     lines.into_iter().any(|(line, first)| {
@@ -159,7 +159,7 @@ fn line_supports(words: &str, version: &str, minor: &str) -> bool {
     })
 }
 
-/// A version to compare by; what follows a hyphen does not count.
+/// The parts of a version as numbers, for comparison; text after a hyphen is ignored.
 pub fn numbers(version: &str) -> Vec<u32> {
     let version = version.split('-').next().unwrap_or_default();
     version.split('.').map(|part| part.parse().unwrap_or_default()).collect()
@@ -172,15 +172,16 @@ pub struct Compatibility {
 
 #[derive(Deserialize)]
 pub struct Pairing {
-    /// A minor, such as `1.25`.
+    /// A minor version, such as `1.25`.
     pub kubernetes: String,
     pub as_default_minor: BTreeMap<String, serde_yaml::Value>,
     pub newest_release_still_supporting_it: Option<BTreeMap<String, serde_yaml::Value>>,
 }
 
 impl Pairing {
-    /// The rule: what the newest Kubespray release that still supports the minor pairs with it, because it has the runtime's
-    /// security fixes; for the newest minor, which no later release supports yet, what it is the default of.
+    /// The rule: the version that the newest Kubespray release which still supports the minor version pairs with it, because it has the
+    /// runtime's security fixes. For the newest minor version, which no later release supports yet, the version of the release whose
+    /// default it is.
     pub fn version_of(&self, name: &str) -> Option<&str> {
         self.newest_release_still_supporting_it.as_ref().unwrap_or(&self.as_default_minor).get(name)?.as_str()
     }
@@ -196,7 +197,7 @@ impl Facts {
         })
     }
 
-    /// The pairing of a version's minor.
+    /// The pairing for a version's minor version.
     pub fn pairing(&self, version: &str) -> anyhow::Result<&Pairing> {
         let minor = version.rsplit_once('.').map_or(version, |(minor, _)| minor);
         let mut pairings = self.compatibility.pairings.iter();

@@ -1,4 +1,4 @@
-//! From facts to catalog files.
+//! Makes catalog files from facts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -13,7 +13,7 @@ use crate::addons::Addons;
 use crate::facts::{Facts, ImageFact, KubernetesVersion, RuntimeComponent, RuntimeVersion};
 use crate::image::{POD_HOSTS, image};
 
-/// The catalog's name of a component, the facts' name in pairings, what its file is, and the hosts that need it.
+/// For each component: the catalog's name, the facts' name in pairings, the kind of its file, and the hosts that need it.
 const RUNTIME: [(&str, &str, ComponentKind, &[Role]); 6] = [
     ("containerd", "containerd", ComponentKind::Archive, POD_HOSTS),
     ("runc", "runc", ComponentKind::Binary, POD_HOSTS),
@@ -21,7 +21,7 @@ const RUNTIME: [(&str, &str, ComponentKind, &[Role]); 6] = [
     ("crictl", "crictl", ComponentKind::Archive, POD_HOSTS),
     // A system service; hosts that are control plane and etcd member have both roles.
     ("etcd", "etcd", ComponentKind::Archive, &[Role::Etcd]),
-    // A bundle has it where it has charts.
+    // A bundle has helm if it has charts.
     ("helm", "helm", ComponentKind::Archive, &[Role::ControlPlane]),
 ];
 
@@ -49,7 +49,7 @@ pub fn files(facts: &Facts) -> anyhow::Result<Vec<(&'static str, String)>> {
     ])
 }
 
-/// The catalog's text, with what is not as a reader would expect at its top: headings, each with its lines.
+/// The text of a catalog file. Its top lists what a reader would not expect: headings, each with its lines.
 fn render(file: &CatalogFile, head: &[(&str, &Vec<String>)]) -> anyhow::Result<String> {
     let mut text = String::from(
         "# Made by `cargo run -p kbundle --example catalog -- import FACTS manifests/catalog`. Do not edit: a check compares it.\n",
@@ -64,7 +64,7 @@ fn render(file: &CatalogFile, head: &[(&str, &Vec<String>)]) -> anyhow::Result<S
     Ok(text)
 }
 
-/// The Kubernetes versions whose images all have a digest, and what the others lack.
+/// The Kubernetes versions whose images all have a digest, and what is missing in the others.
 fn complete_versions(facts: &Facts) -> (Vec<&KubernetesVersion>, Vec<String>) {
     let mut left_out = Vec::new();
     let complete = facts.kubernetes.versions.iter().filter(|version| {

@@ -6,8 +6,8 @@
 //! ```
 //!
 //! Nothing in the catalog is typed by hand: every version, address and digest is copied from `kubernetes.yaml`, `runtime.yaml`,
-//! `addons.yaml` and `compatibility.yaml` of the facts. What is left out, and what has no digest until a build pins it, the files
-//! say at their top.
+//! `addons.yaml` and `compatibility.yaml` of the facts. The top of each file lists what is left out, and what has no digest until a build
+//! pins it.
 
 mod addons;
 mod check;

@@ -1,4 +1,4 @@
-//! Rules about known flaws.
+//! Rules about known vulnerabilities.
 
 use kbundle_advisories::{Finding, Severity};
 
@@ -39,7 +39,7 @@ fn data(rule: &Advisories, advisories: &AdvisoriesEvidence, evidence: &Evidence<
     let mut expected = vec!["a file of advisories".to_owned()];
     if let Some(most) = rule.max_age_days {
         expected.push(format!("at most {most} days old"));
-        // Data of tomorrow is as little worth as that of last year: one of the two days is wrong.
+        // Data from tomorrow is as doubtful as data from last year: one of the two dates is wrong.
         if age.is_none_or(|age| !(0..=i64::from(most)).contains(&age)) {
             breaches.push(Breach::of("age", looked(), age_text.clone()));
         }

@@ -1,4 +1,4 @@
-//! Rules about what the list says: signers, pins, origins, images, completeness.
+//! Rules about the list: signers, pins, origins, images, completeness.
 
 use std::collections::BTreeSet;
 
@@ -28,7 +28,7 @@ pub fn check(policy: &Policy, evidence: &Evidence<'_>) -> Vec<Checked> {
 fn key_age(most: u32, evidence: &Evidence<'_>) -> Checked {
     let age = |key: &KeyId| evidence.key_days.get(key).map(|day| day.days_until(evidence.today));
     let breach = |key: &KeyId| match age(key) {
-        // A key of tomorrow is as doubtful as one of ten years ago: one of the two days is wrong.
+        // A key from tomorrow is as doubtful as one from ten years ago: one of the two dates is wrong.
         Some(age) if (0..=i64::from(most)).contains(&age) => None,
         Some(age) => Some(Breach::of(key.to_string(), evidence.of_list(), format!("in use for {age} days"))),
         None => Some(Breach::of(key.to_string(), evidence.of_list(), "its file states no first day of use")),
@@ -97,7 +97,7 @@ fn origins(rule: &Origins, evidence: &Evidence<'_>) -> Checked {
     Checked::new(Rule::Origins, format!("content of {}", rule.hosts.join(", ")), found, breaches)
 }
 
-/// An image as a breach.
+/// A breach by an image.
 fn of_image(image: &Image, found: &str) -> Breach {
     let name = format!("{} ({})", image.reference, image.platform);
     let mut breach = Breach::of(name.clone(), vec![Looked { name, digest: image.manifest }], found);
@@ -180,7 +180,7 @@ fn completeness(rule: &Completeness, evidence: &Evidence<'_>) -> Checked {
     Checked::new(Rule::Completeness, expected, found, breaches)
 }
 
-/// Images and files that the list of packages does not have.
+/// Images and files that are missing in the list of packages.
 fn unlisted(evidence: &Evidence<'_>) -> Vec<Breach> {
     let has_digest = |component: &Component, digest: &kbundle_format::Digest| {
         component.hashes.iter().any(|hash| hash.content == digest.hex())

@@ -1,4 +1,4 @@
-//! What rules in Rego get as `input`. `docs/audit-input.md` is its page.
+//! The `input` of rules in Rego. `docs/audit-input.md` is its page.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ use super::Evidence;
 /// The schema of the document.
 pub const SCHEMA: u32 = 1;
 
-/// The document.
+/// The document that rules get.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Input<'a> {
@@ -42,21 +42,20 @@ struct Signer {
     valid_from: Option<Day>,
 }
 
-/// An image.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct ImageInput<'a> {
     reference: String,
     platform: String,
     manifest: Digest,
-    /// As its config states it; empty where it states none.
+    /// The user in its config; empty if the config states none.
     user: Option<&'a str>,
-    /// Absent where files were not looked at.
+    /// Absent if files were not examined.
     #[serde(skip_serializing_if = "Option::is_none")]
     privileged_files: Option<Vec<FileInput<'a>>>,
 }
 
-/// A file that gives rights.
+/// A file that gives its users more rights.
 #[derive(Serialize)]
 struct FileInput<'a> {
     path: &'a str,
@@ -66,7 +65,7 @@ struct FileInput<'a> {
 /// A Kubernetes object.
 #[derive(Serialize)]
 struct ObjectInput<'a> {
-    /// The manifest that has it.
+    /// The manifest that contains it.
     path: &'a EntryPath,
     digest: Digest,
     object: &'a Value,
@@ -82,7 +81,7 @@ struct AdvisoriesInput<'a> {
 }
 
 impl<'a> Input<'a> {
-    /// What was read.
+    /// The document for what was read.
     #[must_use]
     pub fn of(evidence: &'a Evidence<'_>) -> Self {
         let signer = |key: &KeyId| Signer { key_id: *key, valid_from: evidence.key_days.get(key).copied() };

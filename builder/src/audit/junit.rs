@@ -42,7 +42,7 @@ fn evidence(verdict: &Verdict) -> String {
     escaped(&lines.join("\n"))
 }
 
-/// Text as XML 1.0 has it; characters that it cannot have become spaces.
+/// Text in XML 1.0's form; characters that XML cannot contain become spaces.
 fn escaped(text: &str) -> String {
     let mut escaped = String::new();
     for letter in text.chars() {

@@ -1,6 +1,6 @@
-//! Rules about Kubernetes objects: what pods ask of their host, and who may do everything in the cluster.
+//! Rules about Kubernetes objects: what pods demand of their host, and who has all rights in the cluster.
 //!
-//! Pod templates are found in objects of any kind, custom resources included: whatever has a list of `containers`.
+//! Pod templates are found in objects of any kind, including custom resources: anything with a list of `containers` is one.
 
 use kbundle_format::audit_record::Looked;
 use kbundle_format::{Digest, EntryPath};
@@ -13,7 +13,7 @@ use super::{Breach, Checked, Evidence, Policy, Rule};
 pub struct FoundObject {
     /// The manifest.
     pub path: EntryPath,
-    /// Of the manifest.
+    /// The digest of the manifest.
     pub digest: Digest,
     /// The object.
     pub object: Value,
@@ -22,7 +22,7 @@ pub struct FoundObject {
 /// Fields that hold containers: of `PodSpec` in the Kubernetes API.
 const CONTAINERS: [&str; 3] = ["containers", "initContainers", "ephemeralContainers"];
 
-/// What an object has that a rule refuses, in words.
+/// Lists what a rule refuses in an object, for people.
 type Find = fn(&Value) -> Vec<String>;
 
 /// The rules of the policy, in the order of reports.
@@ -64,7 +64,7 @@ fn name(object: &Value) -> String {
     }
 }
 
-/// Something about the pods of an object.
+/// A rule about the pods of an object.
 trait OfPod {
     fn find(pod: &Value) -> Vec<String>;
 }
@@ -75,7 +75,7 @@ fn of_pods<Rule: OfPod>(object: &Value) -> Vec<String> {
     found
 }
 
-/// Shows every pod specification in `value`, however deep.
+/// Calls `visit` with every pod specification in `value`, however deep.
 fn each_pod(value: &Value, visit: &mut dyn FnMut(&Value)) {
     match value {
         Value::Object(fields) => {
@@ -120,7 +120,7 @@ impl OfPod for HostPathVolumes {
     }
 }
 
-/// Of pods, and of persistent volumes.
+/// The host's paths that pods and persistent volumes use.
 fn host_paths(object: &Value) -> Vec<String> {
     let mut found = of_pods::<HostPathVolumes>(object);
     each_item(object, &mut |item| {
@@ -153,7 +153,7 @@ fn allows_everything(rule: &Value) -> bool {
     ["apiGroups", "resources", "verbs"].into_iter().all(|field| items(rule, field).any(|name| name == "*"))
 }
 
-/// The object itself, or those of a list.
+/// Calls `visit` with the object itself, or with each object of a list.
 fn each_item(object: &Value, visit: &mut dyn FnMut(&Value)) {
     if object["items"].is_array() {
         items(object, "items").for_each(visit);

@@ -1,6 +1,7 @@
 //! Whether a policy allows a bundle, with the evidence for each rule.
 //!
-//! Pure: [`Evidence`] is what was read of a bundle, [`judge`] makes verdicts of it and of a [`Policy`]. `docs/how-to/audit.md` is the page for users.
+//! Pure: [`Evidence`] is what was read of a bundle; [`judge`] compares it with a [`Policy`] and returns verdicts. `docs/how-to/audit.md` is
+//! the page for users.
 
 mod advisories;
 mod contents;
@@ -28,58 +29,58 @@ pub use rego::RegoError;
 pub struct Evidence<'a> {
     /// Its list.
     pub list: &'a BundleList,
-    /// Of the list.
+    /// The digest of the list.
     pub list_digest: Digest,
     /// Trusted keys whose signatures were verified.
     pub signers: Vec<KeyId>,
-    /// The first day of use of those whose file states it.
+    /// The first day of use of each signing key whose file states it.
     pub key_days: BTreeMap<KeyId, Day>,
-    /// What is inside.
+    /// The packages in the bundle.
     pub bom: &'a Bom,
-    /// Where that comes from.
+    /// Where these packages come from.
     pub bom_source: BomSource,
-    /// The user of each image, by its manifest; empty where its config states none.
+    /// The user of each image, by its manifest; empty if its config states none.
     pub users: BTreeMap<Digest, String>,
-    /// Files that give rights, by the manifest of their image, where files were looked at.
+    /// Files that give rights, by the manifest of their image; `None` if files were not examined.
     pub privileged: Option<BTreeMap<Digest, Vec<PrivilegedFile>>>,
-    /// Kubernetes objects of manifests, where those were read.
+    /// Kubernetes objects of manifests; empty if manifests were not read.
     pub objects: Vec<FoundObject>,
-    /// What advisories say, where a file of them was given.
+    /// What advisories say, if a file of them was given.
     pub advisories: Option<AdvisoriesEvidence>,
     /// The day of the audit.
     pub today: Day,
 }
 
-/// What a file of advisories says of a bundle.
+/// What a file of advisories says about a bundle.
 pub struct AdvisoriesEvidence {
-    /// The file.
+    /// The name of the file.
     pub name: String,
-    /// Of its manifest.
+    /// The digest of its manifest.
     pub digest: Digest,
-    /// Trusted keys that signed it; none where nobody asked.
+    /// Trusted keys that signed it; empty if no signer was required.
     pub signers: Vec<KeyId>,
-    /// The day that its data is of.
+    /// The day of its data.
     pub day: Option<Day>,
-    /// Ecosystems that it has records of.
+    /// Ecosystems for which it has records.
     pub ecosystems: Vec<String>,
-    /// What it says.
+    /// Its findings about the bundle.
     pub findings: Findings,
 }
 
-/// What a rule found.
+/// The result of a rule.
 struct Checked {
     rule: Rule,
     expected: String,
-    /// What is there where nothing breaks it.
+    /// What was found, if nothing breaks the rule.
     found: String,
     breaches: Vec<Breach>,
-    /// How it comes out where nothing breaks it.
+    /// The outcome if nothing breaks the rule.
     outcome: Outcome,
-    /// How each breach comes out.
+    /// The outcome of each breach.
     broken: Outcome,
 }
 
-/// What breaks a rule.
+/// A breach of a rule.
 struct Breach {
     subject: String,
     evidence: Vec<Looked>,
@@ -109,10 +110,10 @@ impl Evidence<'_> {
     }
 }
 
-/// A verdict for each rule of the policy that is kept, and for each thing that breaks one. Also the waivers that allow nothing.
+/// Returns a verdict for each rule of the policy that is met, and for each breach of a rule. Also returns the waivers that allowed nothing.
 ///
 /// # Errors
-/// A rule of the site's own fails.
+/// When a rule of the site's own fails.
 pub fn judge<'a>(policy: &'a Policy, evidence: &Evidence<'_>) -> Result<(Vec<Verdict>, Vec<&'a Waiver>), RegoError> {
     let checked = contents::check(policy, evidence)
         .into_iter()
@@ -144,7 +145,7 @@ pub fn judge<'a>(policy: &'a Policy, evidence: &Evidence<'_>) -> Result<(Vec<Ver
     Ok((verdicts, unused))
 }
 
-/// The verdict about a breach, which comes out as `broken` unless one of `waivers` allows it. Each that is about it is marked.
+/// The verdict about a breach: `broken`, unless one of `waivers` allows it. Marks every waiver that concerns it.
 fn verdict<'a>(
     rule: Rule,
     broken: Outcome,

@@ -1,4 +1,4 @@
-//! Rules about packages: licences, and what is forbidden or too old.
+//! Rules about packages: licences, forbidden packages, and packages that are too old.
 
 use std::collections::BTreeMap;
 

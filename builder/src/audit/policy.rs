@@ -1,4 +1,4 @@
-//! A policy, `policy.yaml`: which rules hold for a bundle, and who may break one until when.
+//! A policy, `policy.yaml`: which rules apply to a bundle, and which exceptions are allowed until when.
 
 mod sections;
 
@@ -26,40 +26,40 @@ const STRICT: &str = include_str!("strict.yaml");
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Policy {
     schema: u32,
-    /// What the sections that are absent are taken from.
+    /// The policy that absent sections are taken from.
     #[serde(default)]
     profile: Option<Profile>,
-    /// Who signed.
+    /// Required signatures.
     #[serde(default)]
     pub signers: Option<Signers>,
-    /// How content was pinned.
+    /// Allowed pins.
     #[serde(default)]
     pub pins: Option<Pins>,
-    /// Where content came from.
+    /// Allowed origins of content.
     #[serde(default)]
     pub origins: Option<Origins>,
     /// Licences of files and packages.
     #[serde(default)]
     pub licences: Option<Licences>,
-    /// Single packages.
+    /// Forbidden packages and lowest versions.
     #[serde(default)]
     pub packages: Option<Packages>,
     /// Settings of images.
     #[serde(default)]
     pub images: Option<Images>,
-    /// Known flaws.
+    /// Known vulnerabilities.
     #[serde(default)]
     pub advisories: Option<Advisories>,
-    /// What manifests ask for.
+    /// What Kubernetes objects in manifests may demand.
     #[serde(default)]
     pub manifests: Option<Manifests>,
-    /// Whether all is known.
+    /// What has to be known.
     #[serde(default)]
     pub completeness: Option<Completeness>,
-    /// What is taken although a rule refuses it.
+    /// Exceptions: what is accepted although a rule refuses it.
     #[serde(default)]
     pub waivers: Vec<Waiver>,
-    /// Files with rules of the site's own, relative to the policy.
+    /// Files with rules of the site's own; their paths are relative to the policy.
     #[serde(default, rename = "rego")]
     rego_files: Vec<PathBuf>,
     /// The rules of those files.
@@ -79,7 +79,7 @@ impl Settings for Policy {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PolicyError {
-    /// It cannot be read, or is not of its shape.
+    /// It cannot be read, or has the wrong shape.
     #[error(transparent)]
     File(#[from] SettingsFileError),
     /// A value that makes no sense.
@@ -132,7 +132,7 @@ impl Policy {
         }
     }
 
-    /// A section of this policy stands for that of `base` as a whole.
+    /// This policy; sections that it lacks are taken from `base` as a whole.
     fn over(self, base: Self) -> Self {
         Self {
             schema: self.schema,
@@ -158,7 +158,7 @@ impl Policy {
         self.completeness.as_ref().is_some_and(|rule| rule.list_of_packages == ListOfPackages::MadeAgain)
     }
 
-    /// Whether files inside of images have to be looked at.
+    /// Whether files inside of images have to be examined.
     #[must_use]
     pub fn asks_for_files(&self) -> bool {
         self.images.as_ref().is_some_and(|rule| rule.privileged_files == Choice::Refuse)
@@ -176,7 +176,7 @@ impl Policy {
         self.rego.iter().flat_map(|rego| rego.files().to_vec()).collect()
     }
 
-    /// What can be told of values without a bundle.
+    /// A fault that can be found in the values without a bundle.
     fn fault(&self) -> Option<String> {
         if self.signers.as_ref().is_some_and(|signers| signers.threshold == 0) {
             return Some("signers.threshold is 0; leave the section out to ask for no signature".to_owned());
@@ -202,7 +202,7 @@ impl Policy {
     }
 }
 
-/// Reads the files with rules, which lie beside the policy in `folder`; `None` where there are none.
+/// Reads the files with rules, whose paths are relative to `folder`; `None` if there are none.
 fn read_rego(folder: &Path, files: &[PathBuf]) -> Result<Option<Rego>, PolicyError> {
     if files.is_empty() {
         return Ok(None);

@@ -1,7 +1,7 @@
-//! Rules of a site's own in Rego, which get what was read of a bundle and say what they deny and what they warn of.
+//! A site's own rules in Rego. They get what was read of a bundle, and list what they deny and what they warn about.
 //!
 //! A rule is an element of `deny` or `warn` in the package `kbundle`: a text, or an object with `message` and, where it is about one thing,
-//! `subject`. `docs/audit-input.md` says what `input` holds. The interpreter reads no clock, no file and no network, and has [`TIME_LIMIT`].
+//! `subject`. `docs/audit-input.md` describes `input`. The interpreter reads no clock, no file and no network, and has [`TIME_LIMIT`].
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use super::{Breach, Checked, Evidence, Outcome, Policy, Rule};
 
 /// How long all rules together may take.
 pub const TIME_LIMIT: Duration = Duration::from_mins(1);
-/// How many steps of the interpreter pass between two looks at the time.
+/// How many steps the interpreter takes between two checks of the time.
 const STEPS: NonZeroU32 = NonZeroU32::new(1000).expect("not zero");
 const PACKAGE: &str = "data.kbundle";
 
@@ -28,7 +28,7 @@ pub struct Rego {
     files: Vec<Looked>,
 }
 
-/// What a set of rules is for.
+/// The kind of a set of rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Set {
     Deny,
@@ -48,15 +48,15 @@ impl Set {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RegoError {
-    /// The file is not Rego.
+    /// The file is not valid Rego.
     #[error("{file} is not Rego that can be used: {reason}")]
     Parse {
         /// The file.
         file: String,
-        /// What the interpreter says, with the line.
+        /// The interpreter's message, with the line.
         reason: String,
     },
-    /// No file has rules that count.
+    /// No file has rules in the package `kbundle`.
     #[error("{files} has no set `deny` or `warn` in the package `kbundle`")]
     NoRule {
         /// The files.
@@ -67,10 +67,10 @@ pub enum RegoError {
     Evaluate {
         /// The set.
         rule: String,
-        /// What the interpreter says.
+        /// The interpreter's message.
         reason: String,
     },
-    /// A rule gave something else than a set of messages.
+    /// A rule returned something other than a set of messages.
     #[error("`{rule}` gives {found}, which is neither a text nor an object with a text `message`")]
     Element {
         /// The set.
@@ -96,7 +96,7 @@ impl Rego {
     /// The rules of these files, each with its name and its text.
     ///
     /// # Errors
-    /// [`RegoError::Parse`], or [`RegoError::NoRule`] where no file is of the package.
+    /// [`RegoError::Parse`], or [`RegoError::NoRule`] when no file has rules in the package.
     pub fn new(texts: Vec<(String, String)>) -> Result<Self, RegoError> {
         let mut engine = Engine::new();
         engine.set_execution_timer_config(ExecutionTimerConfig { limit: TIME_LIMIT, check_interval: STEPS });
@@ -119,7 +119,7 @@ impl Rego {
         &self.files
     }
 
-    /// What a set says about `input`; `None` where there is no such set.
+    /// What a set says about `input`; `None` if there is no such set.
     fn said(&self, set: Set, input: &Value) -> Result<Option<Vec<Said>>, RegoError> {
         let rule = set.path();
         let mut engine = self.engine.clone();
@@ -176,7 +176,7 @@ fn breach(said: Said, evidence: &Evidence<'_>) -> Breach {
     breach
 }
 
-/// What the subject of a rule is: an image, an entry, or else the list.
+/// The evidence for the subject of a rule: an image, an entry, or else the list.
 fn looked(subject: &str, evidence: &Evidence<'_>) -> Vec<Looked> {
     let list = evidence.list;
     let images = list.images.iter().filter(|image| {

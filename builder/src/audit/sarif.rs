@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{Outcome, Verdict};
 
-/// What a path in a URI cannot hold as it is (RFC 3986, sections 3.3 and 4.2).
+/// Characters that a path in a URI cannot contain unescaped (RFC 3986, sections 3.3 and 4.2).
 const NOT_IN_PATHS: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')

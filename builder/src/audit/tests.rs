@@ -104,7 +104,7 @@ fn signer() -> KeyId {
     "0".repeat(64).parse().unwrap()
 }
 
-/// The outcome, subject and what was found of each verdict on `list` by a policy.
+/// The outcome, the subject and the finding of each verdict on `list` by a policy.
 fn verdicts_on(list: &BundleList, text: &str) -> Vec<(Outcome, String, String)> {
     judged(list, &policy(text))
 }
@@ -267,7 +267,7 @@ fn other_programs_get_what_a_document_may_hold() {
     assert_eq!(faults_of_sarif(&named), [""; 0]);
 }
 
-/// The JSON schema of SARIF 2.1.0 by OASIS, as the crate `serde-sarif` carries it in its source.
+/// OASIS's JSON schema of SARIF 2.1.0, from the source of the crate `serde-sarif`.
 fn schema_of_sarif() -> serde_json::Value {
     let cargo = std::env::var("CARGO").expect("cargo runs the tests");
     let arguments = ["metadata", "--format-version=1", "--locked", "--offline"];
@@ -277,14 +277,14 @@ fn schema_of_sarif() -> serde_json::Value {
     let package = packages.find(|package| package["name"] == "serde-sarif").unwrap();
     let schema = Path::new(package["manifest_path"].as_str().unwrap()).with_file_name("src/schema.json");
     let mut schema: serde_json::Value = serde_json::from_str(&fs_err::read_to_string(schema).unwrap()).unwrap();
-    // These patterns are not regular expressions as the meta-schema of JSON Schema wants them, and kbundle writes no language.
+    // The meta-schema of JSON Schema does not accept these patterns as regular expressions, and kbundle writes no language.
     for of in ["run", "toolComponent"] {
         schema["definitions"][of]["properties"]["language"].as_object_mut().unwrap().remove("pattern").unwrap();
     }
     schema
 }
 
-/// What keeps a document from being SARIF 2.1.0.
+/// Why a document is not SARIF 2.1.0.
 fn faults_of_sarif(document: &serde_json::Value) -> Vec<String> {
     let validator = jsonschema::options().should_validate_formats(true).build(&schema_of_sarif()).unwrap();
     validator.iter_errors(document).map(|error| format!("{}: {error}", error.instance_path())).collect()

@@ -1,4 +1,4 @@
-//! Whether every release of a catalog can be built: what `kbundle catalog check` says.
+//! Whether every release of a catalog can be built: the result of `kbundle catalog check`.
 
 use std::collections::BTreeSet;
 
@@ -21,14 +21,15 @@ pub struct Fault {
 }
 
 impl Catalog {
-    /// Selects every release for each platform that any of its components has, with each of its add-ons in turn. One fault for each thing that is wrong.
+    /// Selects every release for each platform of any of its components, with each of its add-ons in turn. Returns one fault for each
+    /// error.
     #[must_use]
     pub fn faults(&self) -> Vec<Fault> {
         let mut faults = BTreeSet::new();
         for (version, release) in &self.releases {
             for platform in self.platforms(release) {
                 let mut errors: Vec<_> = self.try_release(*version, release, &platform);
-                // What is wrong without any add-on is wrong with each.
+                // An error without any add-on would be repeated with each.
                 errors.dedup();
                 faults.extend(errors.into_iter().map(|message| Fault { kubernetes: *version, message }));
             }
@@ -52,7 +53,7 @@ impl Catalog {
         }
     }
 
-    /// The platforms that any component of the release has a file for; amd64 where it has none.
+    /// The platforms for which any component of the release has a file; amd64 if there are none.
     fn platforms(&self, release: &Release) -> BTreeSet<Platform> {
         let versions = release.components.iter().filter_map(|(name, version)| {
             self.components.get(name)?.versions.get(version).map(|version| version.platforms.keys())

@@ -1,8 +1,8 @@
 //! A release that the catalog lacks, drafted from the nearest one that it has.
 //!
-//! Programs come from where those of the nearest release come from, with the checksums that upstream publishes beside them. Kubernetes' own images
-//! have the new tag and no digest. Everything else (containerd, etcd, CoreDNS, add-ons) is what goes with the nearest release, which is how
-//! `./ci/catalog import` pairs releases of one minor too.
+//! Programs come from the same addresses as those of the nearest release, with the checksums that upstream publishes beside them.
+//! Kubernetes' own images have the new tag and no digest. Everything else (containerd, etcd, CoreDNS, add-ons) has the versions of the
+//! nearest release; `./ci/catalog import` pairs the releases of one minor version in the same way.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use super::{Catalog, CatalogFile, CatalogImage, ComponentVersion, Download, Rele
 /// Components that have Kubernetes' own version.
 const OWN: [ComponentName; 3] = [ComponentName::Kubeadm, ComponentName::Kubectl, ComponentName::Kubelet];
 
-/// A release that was drafted.
+/// A drafted release.
 #[derive(Clone, Debug)]
 pub struct Draft {
     /// The release that it was drafted from.
@@ -26,19 +26,19 @@ pub struct Draft {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DraftError {
-    /// The catalog has it.
+    /// The catalog has the release already.
     #[error("the catalog has Kubernetes {version} already")]
     Known {
         /// The release.
         version: KubeVersion,
     },
-    /// The catalog has nothing of its minor, nor of the minor before.
+    /// The catalog has no release of this minor version or of the one before.
     #[error("the catalog has no Kubernetes release near {version}")]
     NothingNear {
         /// The release.
         version: KubeVersion,
     },
-    /// An address or tag does not hold the version, so that nobody knows the new one.
+    /// An address or tag does not contain the version, so the new address or tag is unknown.
     #[error("{what} does not name Kubernetes {nearest}, so the address of {version} is unknown")]
     NoVersion {
         /// The address or image.
@@ -51,7 +51,7 @@ pub enum DraftError {
 }
 
 impl Catalog {
-    /// Drafts a release from the nearest one: of the same minor, or of the minor before.
+    /// Drafts a release from the nearest one: of the same minor version, or of the one before.
     ///
     /// # Errors
     /// Any [`DraftError`].
@@ -85,7 +85,7 @@ impl Catalog {
         newest_of((major, minor)).or_else(|| newest_of((major, minor.checked_sub(1)?)))
     }
 
-    /// This catalog with what was drafted.
+    /// This catalog together with the draft.
     #[must_use]
     pub fn with_draft(mut self, draft: Draft) -> Self {
         for (name, family) in draft.file.components {
@@ -98,7 +98,7 @@ impl Catalog {
     }
 }
 
-/// From one release to another.
+/// A change from one release to another.
 #[derive(Clone, Copy)]
 struct Renamed {
     nearest: KubeVersion,
@@ -124,7 +124,7 @@ impl Renamed {
         Err(DraftError::NoVersion { what: text.to_owned(), nearest, version })
     }
 
-    /// Kubernetes' own image of the new release; other images stay.
+    /// The image of the new release if it is Kubernetes' own; other images stay the same.
     fn image(self, image: &CatalogImage) -> CatalogImage {
         if image.reference.tag() != Some(format!("v{}", self.nearest).as_str()) {
             return image.clone();

@@ -1,4 +1,4 @@
-//! A catalog as one file, or the part of it that some releases need.
+//! A catalog as one file, or only the part that some releases need.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use crate::resolve::ResolveError;
 use crate::version_request::VersionRequest;
 
 impl Catalog {
-    /// The file of these releases and what goes with them; of all where none is named.
+    /// The file with these releases and what they need; with all releases if none is named.
     ///
     /// # Errors
     /// [`ResolveError::Release`].

@@ -1,4 +1,4 @@
-//! Reading catalog files and merging them into one catalog.
+//! Reads catalog files and merges them into one catalog.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -36,7 +36,7 @@ pub enum CatalogError {
         /// The directory.
         path: PathBuf,
     },
-    /// Not of the catalog's shape.
+    /// The file does not have the shape of a catalog.
     #[error("catalog {file} is not valid")]
     Syntax {
         /// The file.
@@ -49,7 +49,7 @@ pub enum CatalogError {
     Schema {
         /// The file.
         file: String,
-        /// What the file says.
+        /// The schema in the file.
         found: u32,
     },
     /// An address with a user or password in it, which would get into locks and bundles.
@@ -58,18 +58,18 @@ pub enum CatalogError {
         /// The host of the address.
         host: String,
     },
-    /// A catalog has another kind for what the built-in one has too.
+    /// A catalog gives something another kind than the built-in catalog does.
     #[error("a catalog and the built-in one differ in the kind of {what}")]
     Unlike {
-        /// Such as `component containerd`.
+        /// What differs, such as `component containerd`.
         what: String,
     },
-    /// Two files speak of the same thing.
+    /// Two files define the same thing.
     #[error("catalog {file} gives {what} that another file gave already")]
     Twice {
         /// The second file.
         file: String,
-        /// Such as `component containerd 1.6.15`.
+        /// What is defined twice, such as `component containerd 1.6.15`.
         what: String,
     },
 }
@@ -99,7 +99,7 @@ impl Catalog {
         let files = paths.iter().map(|path| files(path)).collect::<Result<Vec<_>, _>>()?;
         for file in files.into_iter().flatten() {
             let text = text_file::read(&file).map_err(|source| CatalogError::Read { path: file.clone(), source })?;
-            // Only the last part of the name: the list must not depend on where the file lay.
+            // Only the last part of the path: the list must not depend on the file's folder.
             let name = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy().into_owned();
             catalog.add(&name, &text)?;
             catalog.sources.push(Source { name, digest: Digest::of(text.as_bytes()) });
@@ -112,7 +112,7 @@ impl Catalog {
         }
     }
 
-    /// This catalog and `other`, which wins where both have the same version of the same thing.
+    /// This catalog and `other`. If both have the same version of the same thing, `other` wins.
     ///
     /// # Errors
     /// [`CatalogError::Unlike`].
@@ -148,7 +148,7 @@ impl Catalog {
         Ok(self)
     }
 
-    /// Adds what a file has. The caller adds the file to the sources.
+    /// Adds the content of a file. The caller adds the file to the sources.
     fn add(&mut self, name: &str, text: &str) -> Result<(), CatalogError> {
         let file: CatalogFile =
             yaml::read(text).map_err(|source| CatalogError::Syntax { file: name.to_owned(), source })?;
@@ -201,7 +201,7 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, CatalogError> {
     if files.is_empty() { Err(CatalogError::Empty { path: path.to_owned() }) } else { Ok(files) }
 }
 
-/// Adds what `known` lacks; where both have a key, `both` joins them. The error names what was there twice.
+/// Adds what `known` lacks; for a key that both have, `both` joins the values. The error names what was there twice.
 fn merge<V>(
     known: &mut BTreeMap<String, V>,
     more: BTreeMap<String, V>,

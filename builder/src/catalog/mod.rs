@@ -1,7 +1,7 @@
 //! The catalog: which versions exist, where they are fetched from, and what their content must be.
 //!
 //! A catalog is YAML in one or more files; `manifests/README.md` describes it. The built-in one is `manifests/catalog/`, made by the
-//! `catalog` example of this crate from collected facts. Sites with builds of their own hand over theirs with `--catalog`.
+//! `catalog` example of this crate from collected facts. Sites with builds of their own give theirs with `--catalog`.
 
 pub mod check;
 pub mod draft;
@@ -29,15 +29,15 @@ pub struct Catalog {
     pub components: BTreeMap<String, ComponentFamily>,
     /// CNI plugins and other add-ons, by name.
     pub addons: BTreeMap<String, Addon>,
-    /// What makes up a Kubernetes release.
+    /// The components, images and add-ons of each Kubernetes release.
     pub releases: BTreeMap<KubeVersion, Release>,
     /// The files it was read from.
     pub sources: Vec<Source>,
-    /// Which of the sources each thing is from.
+    /// The index in `sources` of each thing's file.
     origins: BTreeMap<Thing, usize>,
 }
 
-/// What a catalog has in versions.
+/// A version of something in a catalog.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Thing {
     /// A version of a component.
@@ -96,7 +96,7 @@ pub struct CatalogFile {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct ComponentFamily {
-    /// What its file is.
+    /// The kind of its file.
     pub kind: ComponentKind,
     /// SPDX licence expression.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -133,7 +133,7 @@ impl From<ComponentKind> for EntryKind {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct ComponentVersion {
-    /// Where the pins were found, in words.
+    /// Where the pins were found, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pinned_by: Option<String>,
     /// Its file for each platform.
@@ -149,16 +149,16 @@ pub struct Download {
     /// SHA-256 of the content, 64 hex digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<Sha256Hex>,
-    /// Where the project publishes the SHA-256, for a file that the catalog does not pin.
+    /// Where the project publishes the SHA-256 of a file that the catalog does not pin.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256_url: Option<String>,
 }
 
-/// A digest as checksum files write it: 64 lowercase hex digits.
+/// A digest in the form of checksum files: 64 lowercase hex digits.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Sha256Hex(pub Digest);
 
-/// The text is not a digest as checksum files write it.
+/// The text is not a digest in the form of checksum files.
 #[derive(Debug, thiserror::Error)]
 #[error("`{text}` is not a SHA-256 of 64 lowercase hex digits")]
 pub struct Sha256HexError {
@@ -191,7 +191,7 @@ text_type!(Sha256Hex, "^[0-9a-f]{64}$");
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Addon {
-    /// What it is for.
+    /// Its purpose.
     pub kind: AddonKind,
     /// SPDX licence expression.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -222,7 +222,7 @@ pub enum AddonKind {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct AddonVersion {
-    /// Where the pins were found, in words.
+    /// Where the pins were found, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pinned_by: Option<String>,
     /// Kubernetes objects to apply.
@@ -255,14 +255,14 @@ pub struct ManifestFile {
     pub sha256: Option<Sha256Hex>,
 }
 
-/// An image and what its tag stood for.
+/// An image, and the digest that its tag referred to.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct CatalogImage {
     /// The upstream reference.
     #[serde(deserialize_with = "crate::spec::familiar_reference")]
     pub reference: ImageRef,
-    /// Digest of what the tag resolves to upstream, usually an image index.
+    /// Digest of the document that the tag refers to upstream, usually an image index.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<Digest>,
     /// SPDX licence expression.
@@ -272,15 +272,15 @@ pub struct CatalogImage {
     pub roles: BTreeSet<Role>,
 }
 
-/// What makes up one Kubernetes release.
+/// The components, images and add-ons of one Kubernetes release.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Release {
     /// Version of each component.
     pub components: BTreeMap<String, String>,
-    /// Images that kubeadm asks for.
+    /// Images that kubeadm needs.
     pub images: Vec<CatalogImage>,
-    /// Version of each add-on that goes with it.
+    /// Version of each add-on that suits it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub addons: BTreeMap<String, String>,
 }

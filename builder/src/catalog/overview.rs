@@ -1,4 +1,4 @@
-//! What a catalog has, as `kbundle catalog` shows it: versions, what goes with them, and what pins each.
+//! The content of a catalog, as `kbundle catalog` shows it: versions, what suits them, and the pin of each.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ pub enum PinState {
 }
 
 impl PinState {
-    /// In words, for a table.
+    /// The state in words, for a table.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -41,7 +41,7 @@ impl PinState {
         }
     }
 
-    /// The weakest of several; pinned where there are none.
+    /// The weakest of several states; pinned if there are none.
     fn weakest(states: impl Iterator<Item = Self>) -> Self {
         states.max().unwrap_or(Self::Pinned)
     }
@@ -175,7 +175,8 @@ impl Catalog {
         ReleaseOverview { kubernetes, state, components: release.components.clone(), addons }
     }
 
-    /// What the release is made of that `request` stands for. What the catalog names but does not have is left out; `check` finds it.
+    /// The components, images and add-ons of the release that `request` stands for. Those that the catalog names but does not have are left
+    /// out; `check` finds them.
     ///
     /// # Errors
     /// [`ResolveError::Release`].

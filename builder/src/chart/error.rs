@@ -8,7 +8,7 @@ use kbundle_format::Digest;
 
 use crate::site::SiteError;
 
-/// What `bundle.yaml` says of a chart cannot be used.
+/// Why the settings of a chart in `bundle.yaml` cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ChartSettingsError {
@@ -20,7 +20,7 @@ pub enum ChartSettingsError {
         /// The cause.
         source: io::Error,
     },
-    /// The settings do not go together.
+    /// The settings contradict each other.
     #[error("chart {release} in bundle.yaml: {reason}")]
     Settings {
         /// The release.
@@ -30,7 +30,7 @@ pub enum ChartSettingsError {
     },
 }
 
-/// Why a chart cannot be carried that its settings name.
+/// Why the chart that its settings name cannot be carried.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ChartError {
@@ -60,12 +60,12 @@ pub enum ChartError {
         repository: String,
         /// The chart.
         name: String,
-        /// What was asked for.
+        /// The version that was asked for.
         version: String,
-        /// What there is.
+        /// The versions that exist.
         known: Vec<String>,
     },
-    /// The index gives no address that can be fetched.
+    /// The index has no usable address of the chart.
     #[error("{repository} gives no usable address of {name} {version}")]
     NoAddress {
         /// The repository.
@@ -75,23 +75,23 @@ pub enum ChartError {
         /// Its version.
         version: String,
     },
-    /// What a registry has under the name is something else.
+    /// The registry has something other than a chart under the name.
     #[error("{reference} is not a chart: {reason}")]
     NoChartArtifact {
-        /// What was asked for.
+        /// The reference that was asked for.
         reference: String,
-        /// What is there.
+        /// What is wrong with it.
         reason: String,
     },
     /// The index and `bundle.yaml` name different digests.
     #[error("the repository's index gives the chart digest {found}, bundle.yaml {wanted}")]
     OtherDigest {
-        /// What bundle.yaml says.
+        /// The digest in bundle.yaml.
         wanted: Digest,
-        /// What the index says.
+        /// The digest in the index.
         found: Digest,
     },
-    /// The archive is none, or its Chart.yaml names something else.
+    /// The file is not a chart's archive, or its Chart.yaml names another chart.
     #[error("{from} is not the chart archive that was asked for")]
     Archive {
         /// Where it came from.
@@ -108,16 +108,16 @@ pub enum ChartError {
     /// helm refused the chart or its values.
     #[error("helm cannot render the chart: {said}")]
     Render {
-        /// What helm said.
+        /// helm's message.
         said: String,
     },
-    /// helm did not come to an end, or wrote too much.
+    /// helm did not end in time, or wrote too much.
     #[error("helm was stopped while it rendered the chart: {reason}")]
     Stopped {
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// What helm rendered are not Kubernetes objects.
+    /// helm's output does not consist of Kubernetes objects.
     #[error("what helm rendered of the chart cannot be read")]
     Objects {
         /// The cause.

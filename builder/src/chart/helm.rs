@@ -1,4 +1,4 @@
-//! Runs the helm that the catalog pins, to see what a chart becomes. It is given nothing but the chart, its values and the Kubernetes version: no
+//! Runs the helm that the catalog pins, to render a chart. It gets nothing but the chart, its values and the Kubernetes version: no
 //! environment, an empty home, no cluster. `helm template` asks no server.
 
 use std::io::{self, Read as _};
@@ -17,11 +17,11 @@ use super::ChartError;
 
 /// Large charts take some seconds.
 const LIMIT: Duration = Duration::from_mins(2);
-/// How often it is looked whether helm ended.
+/// The pause between two checks whether helm has ended.
 const PERIOD: Duration = Duration::from_millis(20);
-/// Most bytes of what a chart becomes.
+/// Most bytes of a rendered chart.
 const MAX_RENDERED_BYTES: u64 = 64 << 20;
-/// Lines of what helm said that are shown.
+/// How many lines of helm's messages are shown.
 const SHOWN_LINES: usize = 8;
 
 /// helm, unpacked into a folder of its own.
@@ -30,7 +30,7 @@ pub(crate) struct Helm {
     limit: Duration,
 }
 
-/// What is rendered.
+/// What to render.
 pub(crate) struct Rendering<'a> {
     /// The name of the release.
     pub release: &'a str,
@@ -38,9 +38,9 @@ pub(crate) struct Rendering<'a> {
     pub namespace: &'a str,
     /// The chart's archive.
     pub chart: &'a Path,
-    /// Files of values, later ones win.
+    /// Files of values; later ones override earlier ones.
     pub values: Vec<PathBuf>,
-    /// The Kubernetes that it is rendered for.
+    /// The Kubernetes version to render for.
     pub kubernetes: KubeVersion,
 }
 
@@ -65,7 +65,7 @@ impl Helm {
         Ok(Self { folder: unpack().map_err(|source| ChartError::Run { source })?, limit: LIMIT })
     }
 
-    /// What the chart becomes: Kubernetes objects as YAML, with those of hooks and without those of tests.
+    /// Renders the chart: Kubernetes objects as YAML, including those of hooks and without those of tests.
     pub fn render(&self, wanted: &Rendering<'_>) -> Result<String, ChartError> {
         let run = |source| ChartError::Run { source };
         let work = tempfile::tempdir_in(self.folder.path()).map_err(run)?;
@@ -89,7 +89,7 @@ impl Helm {
         if succeeded { Ok(text) } else { Err(ChartError::Render { said: shortened(&text, &chart) }) }
     }
 
-    /// Waits for the end of helm; whether it succeeded.
+    /// Waits until helm ends; returns whether it succeeded.
     fn end_of(&self, mut child: Child, rendered: &Path) -> Result<bool, ChartError> {
         let run = |source| ChartError::Run { source };
         let end = Instant::now() + self.limit;
@@ -111,7 +111,8 @@ impl Helm {
     }
 }
 
-/// Starts a program that was just written: a process that another thread starts at this moment holds its file open until it has begun.
+/// Starts a program that was just written. If another thread starts a process at this moment, that process holds the program's file open
+/// until it has begun.
 fn start(command: &mut Command) -> io::Result<Child> {
     let end = Instant::now() + LIMIT;
     loop {
@@ -124,7 +125,7 @@ fn start(command: &mut Command) -> io::Result<Child> {
     }
 }
 
-/// The end of what helm said, on one line, without the name of the temporary file.
+/// The end of helm's messages on one line, without the name of the temporary file.
 fn shortened(said: &str, chart: &Path) -> String {
     let lines: Vec<_> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let last = lines[lines.len().saturating_sub(SHOWN_LINES)..].join("; ");
@@ -136,7 +137,7 @@ fn shortened(said: &str, chart: &Path) -> String {
 mod tests {
     use super::*;
 
-    /// A stand-in for what helm may do wrong.
+    /// A stand-in for helm that misbehaves.
     fn program(script: &str) -> Helm {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("helm");
@@ -155,7 +156,7 @@ mod tests {
     fn it_is_given_the_chart_and_nothing_of_the_environment() {
         let said = render(&program("echo \"$@\"; env | cut -d = -f 1 | sort | tr '\\n' ' '; ls -A")).unwrap();
         assert!(said.starts_with("template app /") && said.contains("--kube-version=1.36.3 --include-crds"), "{said}");
-        // The shell sets the last two.
+        // The shell itself sets HOME and PWD last.
         assert!(said.contains("\nHOME PWD"), "{said}");
         assert!(said.ends_with("chart.tgz\nrendered\nsaid\n"), "{said}");
     }

@@ -4,7 +4,7 @@ use std::io;
 
 use glob::{MatchOptions, Pattern};
 
-/// `*` stands for no `/`, as in Go's `filepath.Match`.
+/// `*` does not match `/`, as in Go's `filepath.Match`.
 const OPTIONS: MatchOptions =
     MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: false };
 
@@ -13,10 +13,10 @@ pub(super) struct Ignore(Vec<Rule>);
 
 struct Rule {
     pattern: Pattern,
-    /// Whether it stands for the whole path instead of the last name.
+    /// Whether it matches the whole path instead of the last name.
     of_path: bool,
     folders_only: bool,
-    /// Begins with `!`: whatever does not match is ignored.
+    /// Whether it begins with `!`: then everything that does not match is ignored.
     negated: bool,
 }
 
@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn rules_are_those_of_helm() {
-        // The table is of Helm's own tests (pkg/ignore/rules_test.go).
+        // The table is from Helm's own tests (pkg/ignore/rules_test.go).
         for (rules, path, is_folder, ignored) in [
             ("helm.txt", "helm.txt", false, true),
             ("helm.*", "helm.txt", false, true),

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::{ChartError, REGISTRY_SCHEME};
 
-/// What an `index.yaml` says, as far as it is needed.
+/// The needed parts of an `index.yaml`.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Index {
     entries: BTreeMap<String, Vec<ChartVersion>>,
@@ -21,12 +21,12 @@ struct ChartVersion {
     digest: Option<String>,
 }
 
-/// Where a version of a chart lies, and what its archive is.
+/// The address of a version of a chart, and the digest of its archive.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct ArchiveAddress {
     /// An `https://`, `http://` or `oci://` address.
     pub url: String,
-    /// As the index states it.
+    /// The digest, if the index states it.
     pub digest: Option<Digest>,
 }
 
@@ -40,7 +40,7 @@ impl Index {
     pub fn find(&self, repository: &str, name: &str, version: &str) -> Result<ArchiveAddress, ChartError> {
         let (repository, name) = (repository.to_owned(), name.to_owned());
         let Some(charts) = self.entries.get(&name) else { return Err(ChartError::NoChart { repository, name }) };
-        // Some repositories write `v1.2.3` where the chart says `1.2.3`.
+        // Some repositories write `v1.2.3` for a chart whose version is `1.2.3`.
         let bare = |text: &str| text.strip_prefix('v').unwrap_or(text).to_owned();
         let version = version.to_owned();
         let Some(chart) = charts.iter().find(|chart| bare(&chart.version) == bare(&version)) else {

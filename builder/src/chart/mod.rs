@@ -1,10 +1,10 @@
-//! Helm charts of the site: where they come from, and what is rendered of them to find their images.
+//! Helm charts of the site: where they come from, and how they are rendered to find their images.
 //!
 //! `bundle.yaml` → [`SiteChart`] → the archive, from a file, an HTTP repository or a registry (`fetch`) → `helm template` → images.
 //!
 //! | module | what it knows |
 //! |---|---|
-//! | `package`, `ignore` | the archive of a folder, and what an archive says of itself |
+//! | `package`, `ignore` | the archive of a folder, and the name and version in an archive |
 //! | `index` | which archive an HTTP repository has of a version |
 //! | `helm` | running helm |
 
@@ -31,11 +31,11 @@ pub(crate) use package::ChartIdentity;
 
 use package::package;
 
-/// What the address of a chart in a registry begins with.
+/// The prefix of the address of a chart in a registry.
 pub(crate) const REGISTRY_SCHEME: &str = "oci://";
-/// Helm refuses longer names of releases: names of objects are made of them (`chartutil.ValidateReleaseName`).
+/// Helm refuses longer names of releases, since objects' names are made from them (`chartutil.ValidateReleaseName`).
 const MAX_RELEASE_BYTES: usize = 53;
-/// Where a release goes that names no namespace, as with helm.
+/// The namespace of a release that names none, as in helm.
 const DEFAULT_NAMESPACE: &str = "default";
 
 /// A chart as `bundle.yaml` has it, under the name of its release.
@@ -58,7 +58,7 @@ pub struct ChartSettings {
     pub values: Paths,
 }
 
-/// A chart to carry, and the release that is made of it.
+/// A chart to carry, and the release to make of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SiteChart {
     /// The release's name, which cluster.yaml lists.
@@ -69,16 +69,16 @@ pub struct SiteChart {
     pub version: String,
     /// Where the chart comes from.
     pub origin: ChartOrigin,
-    /// What its archive has to be.
+    /// The required digest of its archive.
     pub digest: Option<Digest>,
-    /// Files of values, later ones win.
+    /// Files of values; later ones override earlier ones.
     pub values: Vec<LocalFile>,
 }
 
 /// Where a chart comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChartOrigin {
-    /// A folder or an archive of the site.
+    /// A folder or an archive from the site's own files.
     Local(LocalFile),
     /// An HTTP repository.
     Repository {
@@ -87,7 +87,7 @@ pub enum ChartOrigin {
         /// The chart's name there.
         name: String,
     },
-    /// A registry, where the tag is the version.
+    /// A registry; the tag is the version.
     Registry(ImageRef),
 }
 
@@ -125,13 +125,13 @@ impl SiteChart {
         Ok(Self { release, namespace, version, origin, digest: settings.digest, values })
     }
 
-    /// Where the chart and its values lie in the bundle.
+    /// The folder of the chart and its values in the bundle.
     pub(crate) fn folder(&self) -> String {
         format!("charts/{}/{}", self.namespace, self.release)
     }
 }
 
-/// The name that a registry has a version of a chart by: a tag has no `+`, and helm writes `_` for it.
+/// The name of a version of a chart in a registry: a tag cannot contain `+`, and helm writes `_` instead.
 pub(crate) fn registry_reference(repository: &str, version: &str) -> Option<ImageRef> {
     format!("{repository}:{}", version.replace('+', "_")).parse().ok()
 }
@@ -140,12 +140,12 @@ fn read_file(base: &Path, path: &Path) -> Result<LocalFile, ChartSettingsError> 
     LocalFile::read(base, path).map_err(|source| ChartSettingsError::Read { path: base.join(path), source })
 }
 
-/// What is carried for a path of bundle.yaml: a regular file as it is, the folder of a chart as an archive.
+/// The content to carry for a path in bundle.yaml: a regular file as it is, the folder of a chart as an archive.
 pub(crate) fn local_content(path: &Path) -> io::Result<Vec<u8>> {
     if path.is_dir() { package(path) } else { read_regular(path) }
 }
 
-/// A chart of the site's own, and the version that it says it has.
+/// A chart from the site's own files, with the version in its Chart.yaml.
 fn local(
     base: &Path,
     settings: &ChartSettings,

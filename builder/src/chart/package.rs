@@ -1,4 +1,4 @@
-//! Archives of charts: made of a folder, the same bytes each time, and asked what they are.
+//! Archives of charts: made from a folder, with the same bytes each time; and the name and version in an archive.
 
 use std::io::{self, Read as _, Write as _};
 use std::path::Path;
@@ -14,10 +14,10 @@ use super::ignore::Ignore;
 const CHART_FILE: &str = "Chart.yaml";
 /// Most bytes of a chart, unpacked; Helm's own limit (`archive.go`, `MaxDecompressedChartSize`) is 100 MiB.
 const MAX_BYTES: u64 = 64 << 20;
-/// Folders within folders.
+/// Limit of nested folders.
 const MAX_DEPTH: usize = 16;
 
-/// What a chart says it is.
+/// The name and version in a chart's Chart.yaml.
 #[derive(Debug, PartialEq, Eq, Deserialize)]
 pub(crate) struct ChartIdentity {
     /// Its name.
@@ -31,7 +31,7 @@ fn invalid(reason: String) -> io::Error {
 }
 
 impl ChartIdentity {
-    /// Of the archive `content`: the Chart.yaml in its one folder.
+    /// Those in the archive `content`: from the Chart.yaml in its only folder.
     pub fn of(content: &[u8]) -> io::Result<Self> {
         let no_archive = |error: io::Error| invalid(format!("it is not an archive of a chart: {error}"));
         let mut archive = tar::Archive::new(GzDecoder::new(content).take(MAX_BYTES));
@@ -52,8 +52,8 @@ impl ChartIdentity {
     }
 }
 
-/// The archive of a chart's folder, as `helm package` makes it, but without times, owners and compression: the bundle is compressed, and what a
-/// library makes of the same files may change with its version.
+/// The archive of a chart's folder, as by `helm package`, but without times, owners and compression: the bundle itself is compressed, and
+/// another version of a compression library may give other bytes.
 ///
 /// # Errors
 /// Also for links to folders, devices, and charts that are too large.
@@ -82,7 +82,7 @@ pub(crate) fn package(folder: &Path) -> io::Result<Vec<u8>> {
     packed.finish()
 }
 
-/// The files below `folder`, relative to the chart's.
+/// The files below `folder`; their paths are relative to the chart's folder.
 fn list(chart: &Path, folder: &str, ignore: &Ignore, depth: usize, files: &mut Vec<String>) -> io::Result<()> {
     if depth == 0 {
         return Err(invalid(format!("{folder} lies in too many folders")));

@@ -1,4 +1,4 @@
-//! What completion offers for the values of kbundle's arguments.
+//! The values that completion offers for kbundle's arguments.
 
 use std::collections::BTreeSet;
 
@@ -19,7 +19,7 @@ pub const OFFERS: &[Offer] = &[
     ("paths", entries),
 ];
 
-/// A catalog that is named on the command line may have others.
+/// Only the built-in catalog: one that the command line names may have others.
 fn built_in<T>(list: impl FnOnce(&Catalog) -> Vec<T>) -> Vec<T> {
     Catalog::built_in().map(|catalog| list(&catalog)).unwrap_or_default()
 }

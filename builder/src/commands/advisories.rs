@@ -61,7 +61,7 @@ fn pack(arguments: &AdvisoriesPackArgs, output: OutputFormat, interrupt: &Interr
     Ok(output::done(output, &text(&report), &report)?)
 }
 
-/// What an error of packing means on a command line.
+/// Exit code and hint for an error of packing.
 fn packing<T>(result: Result<T, PackError>) -> anyhow::Result<T> {
     match result {
         Err(error) if error.is_failure() => Err(error.into()),
@@ -75,7 +75,7 @@ fn packing<T>(result: Result<T, PackError>) -> anyhow::Result<T> {
     }
 }
 
-/// What an error of reading a file of advisories means on a command line.
+/// Exit code and hint for an error of reading a file of advisories.
 pub fn reading<T>(result: Result<T, AdvisoriesError>) -> anyhow::Result<T> {
     match result {
         Err(error @ AdvisoriesError::Open { .. }) => Err(error).usage(),

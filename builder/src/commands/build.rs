@@ -106,7 +106,7 @@ pub fn run(arguments: &BuildArgs, output: OutputFormat) -> anyhow::Result<()> {
     note_beside(&written)?;
     let name = if to_stdout { "standard output" } else { &report.bundle };
     let mut text = text(name, &report, &keys);
-    // What became of standard output is not known here.
+    // If the bundle goes to standard output, its place is not known here.
     if !to_stdout {
         let paths: Vec<_> = keys.iter().map(|(path, _)| path.as_path()).collect();
         let _ = write!(text, "next: {}", next(&report, &paths, &arguments.since));
@@ -123,7 +123,7 @@ pub fn describe(contents: &mut Contents, cache: &Cache) -> anyhow::Result<()> {
     described.explained()
 }
 
-/// What a differential bundle says about its bases, so that the far side knows which files to look for.
+/// The base bundles that a differential bundle names, so that the far side knows which files to look for.
 fn named(paths: &[PathBuf], bases: &[IndexedBundle]) -> Bases {
     let base = |(path, bundle): (&PathBuf, &IndexedBundle)| Base {
         name: path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned(),
@@ -133,7 +133,7 @@ fn named(paths: &[PathBuf], bases: &[IndexedBundle]) -> Bases {
     Bases(paths.iter().zip(bases).map(base).collect())
 }
 
-/// Signatures over the list by each key, and the provenance that they sign as well; nothing without a key.
+/// Signatures over the list by each key, and signed provenance; empty without a key.
 fn sign(
     lock: &Lock,
     contents: &Contents,
@@ -178,12 +178,12 @@ fn text(name: &str, report: &Report, keys: &[(PathBuf, SigningKey)]) -> String {
     text
 }
 
-/// The command that comes next, which can be typed as it stands.
+/// The next command, in a form that can be typed as it is.
 fn next(report: &Report, keys: &[&Path], since: &[PathBuf]) -> String {
     let bundle = word(Path::new(report.volumes.first().unwrap_or(&report.bundle)));
     if keys.is_empty() {
         let keygen = if Path::new("signing.key").exists() { "" } else { "kbundle keygen && " };
-        // Volumes stay as they were cut.
+        // Volumes are not rewritten, so their signature is a detached file.
         let detached = if report.volumes.is_empty() { "" } else { " --detached" };
         return format!("{keygen}kbundle sign {bundle} --key signing.key{detached}");
     }
@@ -203,7 +203,7 @@ fn next(report: &Report, keys: &[&Path], since: &[PathBuf]) -> String {
     format!("{command}kinstall run {bundle}{trusted}")
 }
 
-/// A name for the full bundle that the differential bundle at `path` gives with its bases.
+/// A name for the full bundle that results from the differential bundle at `path` and its bases.
 fn joined(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     path.with_file_name(format!("full-{name}"))

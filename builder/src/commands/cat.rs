@@ -21,7 +21,7 @@ pub fn run(arguments: &CatArgs) -> anyhow::Result<()> {
         return Ok(output::content(&mut &content[..])?);
     }
     let entry = bundle.head().list.entry(path.as_str()).ok_or_else(|| not_in_bundle(path))?.clone();
-    // Nobody may act on a byte before the digest of all of them was compared.
+    // Nobody may use a byte before the digest of the whole content was compared.
     let mut file = tempfile::tempfile().context("while making a temporary file")?;
     copy(&input, bundle, &entry, &mut file)?;
     input.warn_of_mended()?;
@@ -36,7 +36,7 @@ fn copy(input: &Input, bundle: Bundle, entry: &Entry, sink: &mut File) -> anyhow
     };
     let damage = bundle.each(&[entry], |entry| {
         let mut sink: &File = sink;
-        // What was written before a damaged volume was left out goes.
+        // If a damaged volume was left out, the bytes that were written before are removed.
         let empty = sink.set_len(0).and_then(|()| sink.rewind());
         empty.map_err(|source| ReadError::Sink { path: entry.path.clone(), source })?;
         bundle.copy_entry(entry, &mut sink)

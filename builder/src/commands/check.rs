@@ -74,7 +74,7 @@ pub fn run(arguments: &CheckArgs, output: OutputFormat) -> anyhow::Result<()> {
     Ok(output::result(output, &text, &report)?)
 }
 
-/// A cluster.yaml.
+/// A `cluster.yaml` that was read.
 pub struct Cluster {
     name: String,
     text: String,
@@ -89,7 +89,7 @@ impl Cluster {
         Ok(Self { name: word(path), text, spec })
     }
 
-    /// Refuses contents that lack something, or names hosts that could not be judged.
+    /// Refuses contents that lack something, and hosts that could not be judged.
     pub fn require(&self, contents: &BundleContents, bundle: &str) -> anyhow::Result<Findings> {
         let outcome = check(&self.spec, contents);
         let positions = Positions::of(&self.text);

@@ -1,4 +1,4 @@
-//! Two bundles that are compared: what is read of each.
+//! Two bundles to compare: what is read from each.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -19,7 +19,7 @@ use super::sbom;
 pub struct Opened {
     pub input: Input,
     pub bundle: IndexedBundle,
-    /// What is inside, where it was read before.
+    /// Its packages, if they were read before.
     pub bom: Option<Bom>,
 }
 
@@ -33,7 +33,7 @@ pub struct Compared {
 }
 
 impl Opened {
-    /// Verifies who signed it. Of its content, only what is compared is read.
+    /// Verifies the signatures. Of its content, only what is compared is read.
     pub fn open(path: &Path, asked: &Asked) -> anyhow::Result<Self> {
         let input = Input::find_file(path)?;
         let bundle = input.open_indexed(asked.check())?;
@@ -61,12 +61,12 @@ impl Opened {
     }
 }
 
-/// What differs in `new` from `old`.
+/// The differences of `new` from `old`.
 pub fn differences(old: &Opened, new: &Opened, topics: &[Topic]) -> anyhow::Result<Vec<Difference>> {
     Ok(compare(&side(old, new, topics)?, &side(new, old, topics)?, topics))
 }
 
-/// What the topics need of a bundle. A differential one leaves out what the `other` has.
+/// The parts of a bundle that the topics need. A differential bundle leaves out what the `other` has.
 fn side<'a>(opened: &'a Opened, other: &Opened, topics: &[Topic]) -> anyhow::Result<Side<'a>> {
     let bundle = &opened.bundle;
     let asks = |wanted: &[Topic]| topics.iter().any(|topic| wanted.contains(topic));

@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::comparing::{Compared, Opened, differences};
 use crate::cli::{DiffArgs, DiffFormat};
 
-/// What the program exits with where something differs. A script so can tell it from a failure.
+/// The exit code if something differs. A script can distinguish it from a failure.
 const DIFFERS: u8 = 4;
 
 /// What `--output json` prints.
@@ -60,7 +60,7 @@ fn sign(change: Change) -> &'static str {
     }
 }
 
-/// What was and what is, in one line.
+/// The old and the new value in one line.
 fn values(difference: &Difference) -> String {
     match (&difference.old, &difference.new) {
         (Some(old), Some(new)) => format!("{old} -> {new}"),
@@ -123,7 +123,7 @@ fn markdown(report: &Report) -> String {
     text
 }
 
-/// Text of a bundle as a cell of a table: none of it is Markdown or HTML.
+/// Text of a bundle as a cell of a table: no part of it is interpreted as Markdown or HTML.
 fn cell(text: &str) -> String {
     let mut cell = String::new();
     for letter in text.chars() {

@@ -1,4 +1,4 @@
-//! What each command prints with `--output json`.
+//! The JSON documents of all commands (`--output json`).
 
 use kbundle_cli::Documents;
 use kbundle_cli::documentation::ManDocument;
@@ -9,10 +9,10 @@ use kbundle_commands::{composed, extract, inspect, repair, verify};
 
 use super::{
     advisories, audit, build, catalog, check, config, diff, dry_run, export, images, keygen, licences, lock, report,
-    reproduce, revocations, sbom, seal, sign,
+    reproduce, revocations, sbom, seal, sign, timestamp,
 };
 
-/// Of every command.
+/// The documents of every command.
 pub fn documents() -> Vec<Documents> {
     let mut documents = vec![
         Documents::of("build")
@@ -30,9 +30,9 @@ pub fn documents() -> Vec<Documents> {
         Documents::of("verify").with::<verify::Report>().with_details::<DamageDetails>(),
         Documents::of("inspect").with::<inspect::Report>(),
         Documents::of("extract").with::<extract::Report>(),
-        // Its result is the content.
+        // The result of `cat` is the content.
         Documents::of("cat"),
-        // In the other forms its result is the document of CycloneDX or SPDX.
+        // In its other forms, the result is the document of CycloneDX or SPDX.
         Documents::of("sbom").with::<sbom::Report>().with::<sbom::Verification>(),
         Documents::of("licences").with::<licences::Report>(),
         Documents::of("diff").with::<diff::Report>(),
@@ -42,6 +42,8 @@ pub fn documents() -> Vec<Documents> {
         Documents::of("advisories pack").with::<advisories::Report<'_>>(),
         Documents::of("revocations add").with::<revocations::Report>(),
         Documents::of("revocations show").with::<revocations::Report>(),
+        Documents::of("timestamp request").with::<timestamp::Requested>(),
+        Documents::of("timestamp add").with::<timestamp::Added>(),
         Documents::of("export").with::<export::Report>(),
         Documents::of("join").with::<composed::Report>(),
         Documents::of("subset").with::<composed::Report>(),

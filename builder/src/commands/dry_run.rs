@@ -1,5 +1,5 @@
-//! `kbundle build --dry-run`: what a build would fetch, what pins each of it, and what the bundle costs. Nothing is written, and no server is asked
-//! unless for sizes.
+//! `kbundle build --dry-run`: what a build would fetch, the pin of each item, and what the bundle costs. Nothing is written, and servers
+//! are asked only for sizes, if at all.
 
 mod cost;
 
@@ -164,7 +164,7 @@ pub fn run(arguments: &BuildArgs, file: &SpecFile, output: OutputFormat) -> anyh
     Ok(())
 }
 
-/// Asks for the sizes that are unknown, and notes them in the plan. Returns why some were not told.
+/// Asks servers for unknown sizes, and enters them in the plan. Returns why some are still unknown.
 fn ask_sizes(plan: &mut Plan, arguments: &BuildArgs, file: &SpecFile) -> anyhow::Result<Vec<String>> {
     let cache = Cache::open(plan.cache.directory()).explained()?;
     let (fetcher, _held, progress) = source::fetcher(&arguments.fetch, file, plan.mirrors.clone(), &cache)?;
@@ -265,7 +265,7 @@ fn selected_image(image: SelectedImage, size: Size, mirrors: &Mirrors) -> Image 
     Image { reference, platform: None, roles, url, pin: pinned(source, digest), size: size.into() }
 }
 
-/// A lock pins everything; `source` then tells how it came by the digest.
+/// A lock pins everything; `source` says how it got each digest.
 fn of_lock(lock: Lock, demand: &Demand, mirrors: &Mirrors) -> (Vec<File>, Vec<Image>) {
     let files = zip(lock.artifacts, &demand.files).map(|(file, size)| File {
         path: file.path,

@@ -44,7 +44,7 @@ pub fn run(arguments: &ExportArgs, output: OutputFormat) -> anyhow::Result<()> {
         return Err(failure::usage(format!("{} holds no images", input.name), "`kbundle inspect` shows what it holds"));
     }
     let interrupt = Interrupt::watch()?;
-    // Taken away again unless it gets its name below.
+    // Removed again unless it gets its name below.
     let aside = IncompleteFolder::create(directory)?;
     let target = Target::open(aside.path(), Existing::Replaced, &interrupt)?;
     let unpacked = unpack(&input, bundle, &target, Carriage::Partial, |entry| entry.kind.is_of_images());

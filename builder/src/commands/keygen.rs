@@ -66,7 +66,7 @@ pub fn run(arguments: &KeygenArgs, output: OutputFormat) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Writes a file that must not be there yet, readable by others only if `mode` says so from the first moment.
+/// Writes a file that must not exist yet, with `mode` from the first moment, so that others can read it only if `mode` allows that.
 fn write_new(path: &Path, content: &str, mode: u32) -> anyhow::Result<()> {
     let write = || {
         let mut file = AtomicFile::create(path, mode)?;

@@ -1,4 +1,4 @@
-//! An OCI image layout that a bundle was unpacked to: which of its images are whole.
+//! An OCI image layout from a bundle: which of its images are complete.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -11,10 +11,10 @@ use kbundle_format::list::{OCI_INDEX_PATH, OCI_LAYOUT_PATH};
 use kbundle_format::oci::{Document, LayoutEntry, LayoutIndex};
 use kbundle_format::{Digest, EntryPath};
 
-/// Cuts the index of the layout in `folder` down to the images whose manifests are there, and returns how many those are.
+/// Reduces the index of the layout in `folder` to the images whose manifests it has, and returns their number.
 ///
 /// # Errors
-/// Where blobs of such an image are missing, as in a differential bundle, or there is no image at all.
+/// When blobs of such an image are missing, as in a differential bundle, or when there is no image at all.
 pub fn keep_whole_images(folder: &Path, target: &Target) -> anyhow::Result<usize> {
     let missing = [OCI_LAYOUT_PATH, OCI_INDEX_PATH].into_iter().filter(|path| !folder.join(path).exists());
     let mut missing: Vec<String> = missing.map(str::to_owned).collect();

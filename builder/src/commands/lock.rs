@@ -68,13 +68,13 @@ pub fn run(arguments: &LockArgs, output: OutputFormat) -> anyhow::Result<()> {
         report.images,
         report.kubernetes_version,
     );
-    // What became of standard output is not known here.
+    // If the lock goes to standard output, its place is not known here.
     let next = if to_stdout { String::new() } else { next(&arguments.out) };
     output::done(output, &format!("{text}{next}"), &report)?;
     Ok(())
 }
 
-/// The command that comes next, which can be typed as it stands.
+/// The next command, in a form that can be typed as it is.
 fn next(lock: &Path) -> String {
     let keygen = if Path::new("signing.key").exists() { "" } else { "kbundle keygen && " };
     format!("next: {keygen}kbundle build --locked {} --key signing.key", word(lock))

@@ -30,6 +30,7 @@ pub mod sign;
 pub mod source;
 pub mod split;
 pub mod subset;
+pub mod timestamp;
 
 use std::process::ExitCode;
 
@@ -50,6 +51,7 @@ pub fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Check(arguments) => check::run(&arguments, output),
         Command::Advisories(command) => advisories::run(&command, output),
         Command::Revocations(command) => revocations::run(&command, output),
+        Command::Timestamp(command) => timestamp::run(&command, output),
         Command::Audit(arguments) => audit::run(&arguments, output),
         Command::Report(arguments) => report::run(&arguments, output),
         Command::Build(arguments) => match &arguments.reproduce {

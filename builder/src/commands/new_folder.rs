@@ -1,4 +1,4 @@
-//! A folder that a command fills aside and that gets its name once it is complete.
+//! A folder that a command fills under a temporary name, and renames once it is complete.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 /// Gives the folder its name, which must still be free.
 ///
 /// # Errors
-/// The name is taken, or the file system refuses. Nothing is left then.
+/// When the name is taken, or the file system refuses. Nothing is left then.
 pub fn give_name(aside: IncompleteFolder, to: &Path) -> anyhow::Result<()> {
     rename(aside.path(), to)?;
     aside.keep();
@@ -22,7 +22,7 @@ pub fn give_name(aside: IncompleteFolder, to: &Path) -> anyhow::Result<()> {
 fn rename(from: &Path, to: &Path) -> anyhow::Result<()> {
     match renameat2(AT_FDCWD, from, AT_FDCWD, to, RenameFlags::RENAME_NOREPLACE) {
         Err(Errno::EEXIST) => Err(exists(to)),
-        // FAT and some network file systems cannot rename with that condition.
+        // FAT and some network file systems cannot rename only if the name is free.
         Err(Errno::EINVAL) if to.symlink_metadata().is_err() => Ok(fs::rename(from, to)?),
         renamed => renamed.with_context(|| format!("while creating {}", to.display())),
     }

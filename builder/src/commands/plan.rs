@@ -1,4 +1,4 @@
-//! What a build is going to do, checked before any server is asked. A dry run shows it.
+//! The plan of a build, checked before any server is asked. A dry run shows it.
 
 use std::iter::zip;
 use std::path::{Path, PathBuf};
@@ -24,20 +24,20 @@ use super::check::Cluster;
 use super::source::{self, Wishes};
 use crate::cli::BuildArgs;
 
-/// All that a build needs to know.
+/// Everything that a build needs to know.
 pub struct Plan {
     pub source: Source,
     /// Where the content comes from.
     pub upstream: Upstream,
     pub mirrors: Mirrors,
-    /// Files of private keys, readable; none for an unsigned bundle.
+    /// Files of private keys that can be read; empty for an unsigned bundle.
     pub keys: Vec<PathBuf>,
-    /// Where the bundle goes.
+    /// The path of the bundle.
     pub path: PathBuf,
     pub destination: Destination,
     /// Older bundles whose content is left out.
     pub bases: Vec<IndexedBundle>,
-    /// Not made yet where it is missing.
+    /// The cache; its directory is not created yet.
     pub cache: Cache,
     pub demand: Demand,
 }
@@ -52,7 +52,7 @@ pub enum Source {
 }
 
 impl Source {
-    /// What the bundle will have, as far as clusters need it.
+    /// The contents of the future bundle, as far as clusters need them.
     fn contents(&self) -> BundleContents {
         match self {
             Self::Locked(lock) => contents::of_lock(lock),
@@ -60,7 +60,7 @@ impl Source {
         }
     }
 
-    /// What it asks for, with the sizes that servers told.
+    /// What the build fetches and writes, with the sizes that servers reported.
     pub fn demand(&self, cache: &Cache, answers: &Answers) -> Demand {
         match self {
             Self::Locked(lock) => Demand::of_lock(lock, cache, answers),
@@ -68,7 +68,7 @@ impl Source {
         }
     }
 
-    /// What servers can be asked for: the files and images of unknown size that do not lie on this machine.
+    /// Questions for servers: the sizes of files and images that are unknown and not on this machine.
     pub fn questions(&self, demand: &Demand) -> Questions {
         let is_unknown = |size: &Size| size.bytes.is_none();
         let is_on_the_web = |url: &str| url.starts_with("https://") || url.starts_with("http://");
@@ -88,7 +88,7 @@ impl Source {
         Questions { files: files.map(|(url, _)| url.to_owned()).collect(), images, platforms }
     }
 
-    /// Files of the site's own, by address and digest, among others.
+    /// All files by address and digest, including those of the site.
     fn files(&self) -> Vec<(&str, Digest)> {
         match self {
             Self::Locked(lock) => lock.artifacts.iter().map(|file| (file.url.as_str(), file.digest)).collect(),
@@ -107,7 +107,7 @@ pub fn local_files(selection: &Selection) -> Vec<(&str, Digest)> {
 }
 
 impl Plan {
-    /// Puts files and images of the site's own into the cache. Those of a lock lie beside it, those of bundle.yaml beside that.
+    /// Puts the site's own files and images into the cache. Paths of a lock are relative to the lock, those of bundle.yaml to that file.
     pub fn keep_local_files(&self, arguments: &BuildArgs, file: &SpecFile) -> anyhow::Result<()> {
         let beside_lock = arguments.locked.as_deref().map(|lock| lock.parent().unwrap_or(Path::new("")));
         let base = beside_lock.unwrap_or(&file.folder);
@@ -121,7 +121,7 @@ impl Plan {
         .explained()
     }
 
-    /// Checks settings, keys, output, authorities, credentials, cache and room, in this order. `pick` says what is taken from the catalog.
+    /// Checks settings, keys, output, authorities, credentials, cache and room, in this order. `pick` selects the content from the catalog.
     pub fn of(
         arguments: &BuildArgs,
         file: &SpecFile,
@@ -152,7 +152,7 @@ fn find_source(
 ) -> anyhow::Result<(Source, Upstream, Mirrors)> {
     if let Some(path) = &arguments.locked {
         let lock = read_lock(path, arguments, file)?;
-        // The rest of what flags and file say about content is the lock's.
+        // Everything else that flags and file say about content is decided by the lock.
         let mirrors = file.mirrors(&arguments.spec.mirrors);
         let upstream = Upstream::of_lock(&lock);
         source::check_mirrors(&mirrors, &upstream, None)?;
@@ -166,7 +166,7 @@ fn find_source(
     Ok((Source::Selected(selection), upstream, mirrors))
 }
 
-/// Reads the lock, which has to be for the version that flags or file ask for, where they do.
+/// Reads the lock. It has to be for the version in flags or file, if they name one.
 fn read_lock(path: &Path, arguments: &BuildArgs, file: &SpecFile) -> anyhow::Result<Lock> {
     let lock = Lock::read(path).explained()?;
     if let Some(asked) = arguments.spec.kubernetes.or(file.kubernetes)
@@ -180,7 +180,7 @@ fn read_lock(path: &Path, arguments: &BuildArgs, file: &SpecFile) -> anyhow::Res
     Ok(lock)
 }
 
-/// The private keys to sign with. Passphrases are asked for later.
+/// The private keys to sign with. Their passphrases are asked for later.
 fn key_files(arguments: &BuildArgs, file: &SpecFile) -> anyhow::Result<Vec<PathBuf>> {
     let from_file = if arguments.unsigned { None } else { file.key.clone() };
     let paths = if arguments.key.is_empty() { from_file.into_iter().collect() } else { arguments.key.clone() };
@@ -194,7 +194,7 @@ fn key_files(arguments: &BuildArgs, file: &SpecFile) -> anyhow::Result<Vec<PathB
     Ok(paths)
 }
 
-/// Where the bundle goes: what flags or file say, or a name made of what it holds.
+/// The path of the bundle: from flags or file, or a name made from its content.
 fn out(arguments: &BuildArgs, file: &SpecFile, source: &Source) -> PathBuf {
     let named = arguments.out.clone().or_else(|| file.out.clone());
     named.unwrap_or_else(|| {
@@ -206,7 +206,8 @@ fn out(arguments: &BuildArgs, file: &SpecFile, source: &Source) -> PathBuf {
     })
 }
 
-/// Opens the bundles whose content need not be carried again. The far side compares it with the new list, whoever signed them.
+/// Opens the bundles whose content need not be carried again. The far side compares that content with the new list, so their signatures do
+/// not matter.
 fn open_bases(paths: &[PathBuf]) -> anyhow::Result<Vec<IndexedBundle>> {
     paths.iter().map(|path| Input::find_file(path)?.open_indexed(SignatureCheck::Skipped)).collect()
 }

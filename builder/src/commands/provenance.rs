@@ -1,4 +1,4 @@
-//! The provenance that a build states. How a reader verifies it: `kbundle_commands::provenance`.
+//! The provenance that a build states. `kbundle_commands::provenance` is how a reader verifies it.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ const BUILDER: &str = "urn:kbundle:builder";
 
 /// States how the bundle of `list` was made from `lock`, signed by `keys`.
 ///
-/// No times and no names of hosts: two builds of one lock state the same.
+/// Contains no times and no host names: two builds of one lock state the same.
 pub fn state(lock: &Lock, list: &BundleList, keys: &[&SigningKey]) -> anyhow::Result<Attestation> {
     let parameters = [
         ("kubernetes", list.kubernetes_version.to_string()),

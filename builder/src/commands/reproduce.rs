@@ -58,7 +58,7 @@ pub fn run(arguments: &BuildArgs, path: &Path, output: OutputFormat) -> anyhow::
     progress.finish();
 
     let mut contents = Contents::of(&lock, list.compression.clone()).explained()?;
-    // Older bundles list no packages.
+    // Older bundles have no list of packages.
     if list.entries.iter().any(|entry| entry.kind == EntryKind::Sbom) {
         describe(&mut contents, &cache)?;
     }
@@ -87,7 +87,7 @@ pub fn run(arguments: &BuildArgs, path: &Path, output: OutputFormat) -> anyhow::
     Ok(())
 }
 
-/// The list made again has to be the list; if not, names the first entry in which they differ.
+/// Checks that the list made again equals the original; if not, names the first entry that differs.
 fn compare_lists(original: &BundleList, again: &BundleList) -> anyhow::Result<()> {
     if original == again {
         return Ok(());
@@ -103,13 +103,13 @@ fn compare_lists(original: &BundleList, again: &BundleList) -> anyhow::Result<()
     ))
 }
 
-/// Why the bundle made again differs from the `original` at `offset`: damage, or another compression.
+/// Why the bundle made again differs from the `original` at `offset`: damage, or other compression.
 fn differs(input: &Input, original: &IndexedBundle, offset: u64) -> anyhow::Error {
     let place = original
         .entry_at(offset)
         .map_or_else(|| "outside of any entry".to_owned(), |entry| format!("in {}", entry.path));
     let place = format!("the first difference is at offset {offset}, {place}");
-    // The list is the same, so what every entry has to hold is known.
+    // The lists are equal, so the required content of every entry is known.
     match original.verify(Carriage::Partial, &|_| {}) {
         Err(error) => {
             let bases = Bases::of(original.head());
@@ -139,11 +139,11 @@ fn not_identical(what: String, hint: &str) -> anyhow::Error {
     failure::refused(what, hint)
 }
 
-/// Takes bytes and compares them with a bundle's.
+/// A writer that compares the bytes with a bundle's.
 struct Comparison {
     source: BundleSource,
     position: u64,
-    /// Offset of the first difference, for whoever started the writing.
+    /// Offset of the first difference, for the caller.
     difference: Arc<OnceLock<u64>>,
 }
 

@@ -70,7 +70,7 @@ fn add(arguments: &RevocationsAddArgs, output: OutputFormat) -> anyhow::Result<(
     Ok(output::result(output, &text(&report), &report)?)
 }
 
-/// The list that is there; an empty one if there is none.
+/// The existing list; empty if there is none.
 fn existing(arguments: &RevocationsAddArgs, keys: &[SigningKey]) -> anyhow::Result<Revocations> {
     if !arguments.list.try_exists()? {
         return Ok(Revocations::new(Moment::now()));
@@ -91,7 +91,7 @@ fn show(arguments: &RevocationsShowArgs, output: OutputFormat) -> anyhow::Result
     Ok(output::result(output, &text(&report), &report)?)
 }
 
-/// A key by its hex digits, or of a file.
+/// A key id from its hex digits, or from a key file.
 fn key_id(text: &str) -> anyhow::Result<KeyId> {
     match text.parse() {
         Ok(id) => Ok(id),
@@ -99,7 +99,8 @@ fn key_id(text: &str) -> anyhow::Result<KeyId> {
     }
 }
 
-/// The digest of a bundle's list, as it stands or from a file. Nobody asks who signed the bundle: revoking one more does no harm.
+/// The digest of a bundle's list, given as hex digits or by the bundle's file. The signatures do not matter: it does no harm to revoke one
+/// more bundle.
 fn list_digest(text: &str) -> anyhow::Result<Digest> {
     if let Ok(digest) = text.parse() {
         return Ok(digest);

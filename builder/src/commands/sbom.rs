@@ -120,7 +120,7 @@ pub fn run(arguments: &SbomArgs, output: OutputFormat) -> anyhow::Result<()> {
     }
 }
 
-/// The list of packages that the bundle carries, or else the one that its content gives, with a warning.
+/// The list of packages that the bundle carries; else the list made from its content, with a warning.
 pub fn carried_or_computed(input: &Input, bundle: &IndexedBundle) -> anyhow::Result<(Bom, Source)> {
     if let Some(bytes) = carried(input, bundle, CYCLONEDX_PATH)? {
         let bom = Bom::parse(&bytes).with_context(|| format!("cannot read {CYCLONEDX_PATH}"))?;
@@ -131,7 +131,7 @@ pub fn carried_or_computed(input: &Input, bundle: &IndexedBundle) -> anyhow::Res
     Ok((bom, Source::Computed))
 }
 
-/// Where a bundle carries the document of a form.
+/// The path of the document in this form in a bundle; `None` for a form that bundles do not carry.
 fn path_of(format: SbomFormat) -> Option<&'static str> {
     match format {
         SbomFormat::Table => None,
@@ -149,12 +149,12 @@ pub fn carried(input: &Input, bundle: &IndexedBundle, path: &str) -> anyhow::Res
     bundle.read_entry(entry).map(Some).map_err(|error| input.refusal(error))
 }
 
-/// The document that the bundle's content gives.
+/// The document made from the bundle's content.
 pub fn computed(input: &Input, bundle: &IndexedBundle) -> anyhow::Result<Bom> {
     Ok(describe(bundle.list(), &look_inside(input, bundle)?))
 }
 
-/// What the bundle's content consists of.
+/// Examines the content of the bundle.
 pub fn look_inside(input: &Input, bundle: &IndexedBundle) -> anyhow::Result<Inventory> {
     let list = bundle.list();
     let bar = progress::bar("looking inside", list.size_bytes());
@@ -163,7 +163,7 @@ pub fn look_inside(input: &Input, bundle: &IndexedBundle) -> anyhow::Result<Inve
     looked_into(input, inventory)
 }
 
-/// What an error of looking into a bundle means.
+/// Exit code and hint for an error of examining a bundle.
 pub fn looked_into<T>(input: &Input, result: Result<T, SbomError<ReadError>>) -> anyhow::Result<T> {
     result.map_err(|error| match error {
         SbomError::Content(error) => input.refusal(error),
@@ -209,7 +209,7 @@ fn verify(input: Input, bundle: &IndexedBundle, output: OutputFormat) -> anyhow:
     Ok(output::result(output, &text, &report)?)
 }
 
-/// Names the first image or file that the two documents disagree about.
+/// Names the first image or file in which the two documents differ.
 fn differs(input: &Input, carried: &[u8], again: &Bom) -> anyhow::Error {
     let Ok(carried) = Bom::parse(carried) else {
         return failure::refused(

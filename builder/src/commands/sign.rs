@@ -49,8 +49,8 @@ pub struct DigestReport {
 
 pub fn run(arguments: &SignArgs, output: OutputFormat) -> anyhow::Result<()> {
     let input = Input::find(&arguments.bundle)?;
-    // Whose signatures are on it already does not matter to a further signer, but its content does. The list of a
-    // differential bundle can be signed too: it is the list of the full one.
+    // An additional signer need not care about the existing signatures, but about the content. The list of a differential bundle can be
+    // signed too: it is the list of the full one.
     let list_bytes = checked_list(&input).with_context(|| format!("refused to sign {}", input.name))?;
     let list_digest = Digest::of(&list_bytes);
     if arguments.print_digest {
@@ -62,7 +62,7 @@ pub fn run(arguments: &SignArgs, output: OutputFormat) -> anyhow::Result<()> {
     let path = &arguments.bundle.bundle;
     let (text, signature_file) = if arguments.detached {
         let path = detached_path(path, signer);
-        // Its own earlier signature is the only file of that name.
+        // The only file of that name is the same key's earlier signature.
         check_name(&path, Existing::Replaced).explained()?;
         write_atomically(&path, &signature.content, 0o644)
             .with_context(|| format!("while writing {}", path.display()))?;
@@ -76,7 +76,7 @@ pub fn run(arguments: &SignArgs, output: OutputFormat) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The bytes to sign, once all that they list was found right.
+/// The bytes to sign, after everything that they list was checked.
 fn checked_list(input: &Input) -> anyhow::Result<Vec<u8>> {
     let bundle = input.open_indexed(SignatureCheck::Skipped)?;
     let list_bytes = bundle.head().list_bytes.clone();
@@ -84,7 +84,7 @@ fn checked_list(input: &Input) -> anyhow::Result<Vec<u8>> {
     Ok(list_bytes)
 }
 
-/// Signs, or takes the signature that was made elsewhere.
+/// Signs, or takes a signature that was made elsewhere.
 fn signature(arguments: &SignArgs, list_bytes: &[u8]) -> anyhow::Result<(SignatureFile, KeyId)> {
     if let Some(path) = &arguments.key {
         let key = signing_key(path, &arguments.passphrase)?;
@@ -104,14 +104,14 @@ fn signature(arguments: &SignArgs, list_bytes: &[u8]) -> anyhow::Result<(Signatu
     Ok((signature, key.id()))
 }
 
-/// `BUNDLE.KEYID.sig` with the first 16 digits of the key's name, so that officers do not replace each other's.
+/// `BUNDLE.KEYID.sig` with the first 16 digits of the key id, so that signers do not replace each other's files.
 fn detached_path(bundle: &Path, signer: KeyId) -> PathBuf {
     let mut name = bundle.as_os_str().to_owned();
     name.push(format!(".{}.sig", &signer.to_string()[..16]));
     name.into()
 }
 
-/// Writes the bundle again with one more signature; the entries' frames are taken over as they are.
+/// Writes the bundle again with one more signature; the entries' frames are copied unchanged.
 fn embed(bundle: &BundleArgs, list_bytes: &[u8], signature: SignatureFile) -> anyhow::Result<()> {
     let path = &bundle.bundle;
     if path.is_dir() || is_volume(path)? {
@@ -120,7 +120,7 @@ fn embed(bundle: &BundleArgs, list_bytes: &[u8], signature: SignatureFile) -> an
             "write the signature to a file of its own with `--detached`",
         ));
     }
-    // Written again, it would lie there in the clear.
+    // If it were written again, it would be unencrypted on the disk.
     if BundleSource::open(path).explained()?.is_sealed()? {
         return Err(failure::usage(
             "a sealed bundle cannot be changed",
@@ -134,7 +134,7 @@ fn embed(bundle: &BundleArgs, list_bytes: &[u8], signature: SignatureFile) -> an
     signatures.retain(|present| present.name != signature.name);
     signatures.push(signature);
     let head = NewHead { signatures: &signatures, ..bundle.head().into() };
-    // A link to a bundle stays a link: the bundle itself is rewritten.
+    // A link to a bundle stays a link: its target is rewritten.
     let destination = Destination::find(&fs::canonicalize(path)?, None, Existing::Replaced).explained()?;
     Composition { head, sources: &[&source], destination }.copy(|entry| bundle.carries(entry))?;
     Ok(())

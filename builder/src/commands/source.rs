@@ -1,4 +1,4 @@
-//! What `build` and `lock` share: from flags and files to a selection, and the fetcher.
+//! Shared by `build` and `lock`: makes a selection from flags and files, and the fetcher.
 
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -24,10 +24,10 @@ use kbundle_commands::interrupt::{Interrupt, interrupted};
 
 use crate::cli::{CatalogArgs, ConnectionArgs, FetchArgs, SpecArgs};
 
-/// How often waiting work looks whether a signal came.
+/// How often waiting work checks whether a signal came.
 const PERIOD: Duration = Duration::from_millis(50);
 
-/// `bundle.yaml` if one was given, or one that says nothing.
+/// `bundle.yaml` if one was given, or an empty one.
 pub fn spec_file(arguments: &SpecArgs) -> anyhow::Result<SpecFile> {
     Ok(match &arguments.file {
         Some(path) => SpecFile::read(path).explained()?,
@@ -35,13 +35,13 @@ pub fn spec_file(arguments: &SpecArgs) -> anyhow::Result<SpecFile> {
     })
 }
 
-/// What flags and file ask for, and the catalog to find it in.
+/// What flags and file ask for, and the catalog that has it.
 pub struct Wishes {
-    /// What is wanted.
+    /// The wanted content.
     pub spec: BundleSpec,
-    /// Where it is found.
+    /// The catalog to find it in.
     pub catalog: Catalog,
-    /// Where it is fetched from.
+    /// The mirrors to fetch it from.
     pub mirrors: Mirrors,
 }
 
@@ -50,7 +50,7 @@ pub fn wishes(arguments: &SpecArgs, file: &SpecFile) -> anyhow::Result<Wishes> {
     wishes_of(arguments.flags(), &arguments.catalogs, file)
 }
 
-/// What a file by itself asks for.
+/// Reads what a file alone asks for.
 pub fn wishes_of_file(file: &SpecFile) -> anyhow::Result<Wishes> {
     wishes_of(SpecFlags::default(), &CatalogArgs::default(), file)
 }
@@ -65,7 +65,7 @@ fn wishes_of(flags: SpecFlags, catalogs: &CatalogArgs, file: &SpecFile) -> anyho
     Ok(Wishes { spec, catalog, mirrors })
 }
 
-/// Says which images of the site's manifests were left out of the bundle because they only look like images.
+/// Reports which images of the site's manifests were left out of the bundle because they only look like images.
 pub fn tell_doubtful(spec: &BundleSpec, selection: &Selection) -> anyhow::Result<()> {
     for manifests in &spec.manifests {
         for line in selection.doubtful(&manifests.name, &manifests.images) {
@@ -75,7 +75,7 @@ pub fn tell_doubtful(spec: &BundleSpec, selection: &Selection) -> anyhow::Result
     Ok(())
 }
 
-/// The catalog, with a draft of a release that it lacks where content without a pin is taken.
+/// The catalog, with a draft of the release if it lacks it and content without a pin is accepted.
 fn drafted(catalog: Catalog, spec: &BundleSpec) -> anyhow::Result<Catalog> {
     let VersionRequest::Release(version) = spec.kubernetes else { return Ok(catalog) };
     if catalog.releases.contains_key(&version) || spec.unpinned == Unpinned::Refuse {
@@ -100,13 +100,13 @@ pub fn catalog(arguments: &CatalogArgs, file: &SpecFile) -> anyhow::Result<Catal
     if built_in { Catalog::built_in().and_then(|catalog| catalog.with(named)).explained() } else { Ok(named) }
 }
 
-/// Makes sure that content comes from what each mirror stands for, in this bundle or another of the same catalog.
+/// Checks that some content comes from each mirror's upstream, in this bundle or in another of the same catalog.
 pub fn check_mirrors(mirrors: &Mirrors, upstream: &Upstream, catalog: Option<&Catalog>) -> anyhow::Result<()> {
     let built_in = Catalog::built_in().explained()?;
     let catalogs: Vec<_> = catalog.into_iter().chain([&built_in]).map(Upstream::of_catalog).collect();
     let known: BTreeSet<&str> = catalogs.iter().chain([upstream]).flat_map(Upstream::names).collect();
     let unknown: Vec<_> = mirrors.names().filter(|name| !known.contains(name)).collect();
-    // Which images charts name is known only when they were rendered.
+    // The images of charts are known only after rendering.
     if unknown.is_empty() || upstream.has_charts() {
         return Ok(());
     }
@@ -117,7 +117,7 @@ pub fn check_mirrors(mirrors: &Mirrors, upstream: &Upstream, catalog: Option<&Ca
     ))
 }
 
-/// Where downloads are kept.
+/// The cache of downloads.
 pub fn cache(arguments: &FetchArgs) -> anyhow::Result<Cache> {
     Cache::open(&cache_directory(arguments)?).explained()
 }
@@ -134,7 +134,7 @@ pub fn cache_directory(arguments: &FetchArgs) -> anyhow::Result<PathBuf> {
     })
 }
 
-/// Makes sure that there is room for what is fetched and for the bundle, as far as sizes are known.
+/// Checks that there is room for the content to fetch and for the bundle, as far as sizes are known.
 pub fn check_room(to_fetch: u64, cache: &Cache, least_bundle: u64, destination: &Destination) -> anyhow::Result<()> {
     let folder = cache.nearest_folder();
     check_space(folder, to_fetch).explained()?;
@@ -145,7 +145,7 @@ pub fn check_room(to_fetch: u64, cache: &Cache, least_bundle: u64, destination: 
     Ok(())
 }
 
-/// A fetcher, and the lock on the cache that it needs for as long as it works.
+/// A fetcher, and the lock on the cache that it needs while it works.
 pub fn fetcher(
     arguments: &FetchArgs,
     file: &SpecFile,
@@ -165,7 +165,7 @@ pub fn fetcher(
     Ok((fetcher, lock, progress))
 }
 
-/// How servers are reached, by flags or file.
+/// The settings for connections to servers, from flags or file.
 pub fn http_settings(arguments: &ConnectionArgs, file: &SpecFile) -> HttpSettings {
     let certs_dir = arguments.certs_dir.clone().or_else(|| file.certs_dir.clone());
     HttpSettings {
@@ -181,13 +181,13 @@ pub fn keyring(arguments: &ConnectionArgs, file: &SpecFile) -> anyhow::Result<Ke
     Keyring::read(named).explained()
 }
 
-/// Makes sure that authorities and credentials can be read.
+/// Checks that authorities and credentials can be read.
 pub fn check_connection(arguments: &ConnectionArgs, file: &SpecFile) -> anyhow::Result<()> {
     http_settings(arguments, file).check().explained()?;
     keyring(arguments, file).map(drop)
 }
 
-/// Runs the part that needs the network until it is done or a signal comes. Says of an error which servers cannot be reached.
+/// Runs the part that needs the network until it is done or a signal comes. An error names the servers that cannot be reached.
 pub fn online<T>(
     fetcher: &Fetcher,
     upstream: &Upstream,
@@ -218,7 +218,7 @@ pub async fn caught(interrupt: &Interrupt) {
     }
 }
 
-/// What an interrupted command kept that fetches.
+/// What an interrupted command that fetches has kept.
 pub fn downloads_kept(cache: &Cache) -> String {
     format!("what was fetched is kept in {}, and the next run resumes there", cache.directory().display())
 }

@@ -2,34 +2,34 @@
 
 use kbundle_format::EntryKind;
 
-/// Parts of a hundred that zstd at the default level leaves of content: the least, the likely and the most.
+/// The percentage of content that remains after zstd at the default level: the least, the likely and the most.
 type Left = [u64; 3];
 
-/// Archives, layers and packages are compressed already; up to a twentieth of them goes where that was done in haste.
+/// Archives, layers and packages are compressed already; if that was done with a fast level, up to a twentieth can still be saved.
 const COMPRESSED: Left = [95, 100, 100];
 /// Go programs. Measured: 22 and 24 for large ones of Kubernetes, 35 to 40 for small ones (docs/decisions/cost.md).
 const PROGRAM: Left = [18, 28, 45];
-/// A layer that is a plain tar may hold anything.
+/// A layer that is a plain tar may contain anything.
 const PLAIN_LAYER: Left = [10, 45, 100];
 /// YAML, JSON and files of a site.
 const OTHER: Left = [2, 25, 100];
 
-/// What a bundle has beside content: the list, signatures, provenance, the index of frames, and two lists of packages.
+/// What a bundle has in addition to content: the list, signatures, provenance, the index of frames, and two lists of packages.
 const BESIDE_BYTES: Left = [0, 512 << 10, 4 << 20];
 
-/// Bytes of a bundle.
+/// The size of a bundle in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SizeEstimate {
-    /// It is hardly smaller.
+    /// A bundle is hardly smaller.
     pub least_bytes: u64,
-    /// It is about so large.
+    /// A bundle is about this large.
     pub likely_bytes: u64,
-    /// It is hardly larger.
+    /// A bundle is hardly larger.
     pub most_bytes: u64,
 }
 
 impl SizeEstimate {
-    /// With one more piece of content.
+    /// The size with one more piece of content.
     #[must_use]
     pub fn plus(self, kind: EntryKind, media_type: &str, bytes: u64) -> Self {
         let of = |percent: u64| {
@@ -40,7 +40,7 @@ impl SizeEstimate {
         self.and([least, likely, most])
     }
 
-    /// With what every bundle has beside its content.
+    /// The size with what every bundle has in addition to its content.
     #[must_use]
     pub fn whole(self) -> Self {
         self.and(BESIDE_BYTES)

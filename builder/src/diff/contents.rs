@@ -34,7 +34,7 @@ pub fn components(old: &Side<'_>, new: &Side<'_>) -> Vec<Difference> {
     versions.chain(needs(old, new)).collect()
 }
 
-/// What has to run before what.
+/// Which add-on needs which others first.
 fn needs(old: &Side<'_>, new: &Side<'_>) -> Vec<Difference> {
     let needs = |side: &Side<'_>| -> BTreeMap<String, String> {
         let needs = side.list.after.needs();
@@ -59,7 +59,7 @@ pub fn files(old: &Side<'_>, new: &Side<'_>) -> Vec<Difference> {
         .collect()
 }
 
-/// Images by name and platform, each with its tags in the order of the list: a bundle may have several of one name.
+/// Images by name and platform, each with its tags in the order of the list: a bundle may have several images of one name.
 fn images_of<'a>(side: &Side<'a>) -> BTreeMap<String, Vec<&'a Image>> {
     let mut images: BTreeMap<String, Vec<&Image>> = BTreeMap::new();
     for image in &side.list.images {
@@ -72,12 +72,12 @@ fn image_name(image: &Image) -> String {
     format!("{}/{} {}", image.reference.registry(), image.reference.repository(), image.platform)
 }
 
-/// The tag, or what stands for it.
+/// The tag, or the digest if there is none.
 fn version_of(image: &Image) -> String {
     image.reference.tag().map_or_else(|| image.pinned.to_string(), str::to_owned)
 }
 
-/// The images of both sides by name: those of the same tag, and where one each is left, that one with its new tag.
+/// The images of both sides by name: first those with the same tag; if one is left on each side, these two with their tags.
 fn pairs<'a>(old: &Side<'a>, new: &Side<'a>) -> Vec<(String, Option<&'a Image>, Option<&'a Image>)> {
     let (theirs, ours) = (images_of(old), images_of(new));
     let mut pairs = Vec::new();
@@ -109,7 +109,7 @@ pub fn images(old: &Side<'_>, new: &Side<'_>) -> Vec<Difference> {
             continue;
         };
         if let (Some(before), Some(after)) = (before, after) {
-            // The digests say nothing about which is higher.
+            // Digests do not show which version is higher.
             difference.change = version_order::change(&version_of(before), &version_of(after));
             let layers = new_layers(old.images.get(&before.manifest), new.images.get(&after.manifest));
             difference.new = difference.new.map(|text| text + &layers);
@@ -129,7 +129,7 @@ pub fn settings(old: &Side<'_>, new: &Side<'_>) -> Vec<Difference> {
     let of = |side: &Side<'_>, image: Option<&Image>| side.images.get(&image?.manifest).cloned();
     let mut differences = Vec::new();
     for (name, before, after) in pairs(old, new) {
-        // An image that only one side has is a difference of its own.
+        // An image on only one side is a separate difference.
         let (Some(theirs), Some(ours)) = (of(old, before), of(new, after)) else { continue };
         let found = both(&theirs.settings, &ours.settings).filter_map(|(setting, old, new)| {
             Difference::between(Topic::Settings, setting, old.cloned(), new.cloned())
@@ -152,7 +152,7 @@ pub fn signers(old: &Side<'_>, new: &Side<'_>) -> Vec<Difference> {
 pub fn pins(old: &Side<'_>, new: &Side<'_>) -> Vec<Difference> {
     let (theirs, ours) = (origins(old), origins(new));
     let origins = both(&theirs, &ours)
-        // What only one side has is a difference of files or images.
+        // Something on only one side is a difference of files or images.
         .filter(|(_, old, new)| old.is_some() && new.is_some())
         .filter_map(|(name, old, new)| Difference::between(Topic::Pins, name, old.cloned(), new.cloned()));
     let catalogs = |side: &Side<'_>| -> BTreeMap<String, String> {
@@ -189,7 +189,7 @@ fn pin_name(pin: PinSource) -> &'static str {
     }
 }
 
-/// `https://dl.k8s.io` of an address below it.
+/// The server in an address, such as `https://dl.k8s.io`.
 fn server(url: &str) -> &str {
     let start = url.find("://").map_or(0, |place| place + 3);
     &url[..url[start..].find('/').map_or(url.len(), |place| start + place)]

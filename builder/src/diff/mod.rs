@@ -1,6 +1,6 @@
-//! What differs between two bundles, as an operator or an auditor asks: versions, files, images, packages, licences, signers, pins.
+//! The differences between two bundles for an operator or an auditor: versions, files, images, packages, licences, signers, pins.
 //!
-//! Pure: [`Side`] is what was read of a bundle, [`compare`] makes a list of differences of two of them.
+//! Pure: [`Side`] is what was read of a bundle, [`compare`] lists the differences of two of them.
 
 mod contents;
 mod packages;
@@ -50,7 +50,7 @@ impl Topic {
         Self::Pins,
     ];
 
-    /// A heading.
+    /// The heading of the topic.
     #[must_use]
     pub fn heading(self) -> &'static str {
         match self {
@@ -84,7 +84,7 @@ pub enum Change {
 }
 
 impl Change {
-    /// In a word.
+    /// The kind in a word.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -119,7 +119,7 @@ pub struct Difference {
 }
 
 impl Difference {
-    /// The difference between what the two bundles have; `None` where it is the same.
+    /// The difference between the values of the two bundles; `None` if they are equal.
     fn between(topic: Topic, name: &str, old: Option<String>, new: Option<String>) -> Option<Self> {
         let change = match (&old, &new) {
             (None, Some(_)) => Change::Added,
@@ -145,7 +145,7 @@ impl Difference {
     }
 }
 
-/// What differs in `new` from `old`, in the order of [`Topic::ALL`].
+/// The differences of `new` from `old`, in the order of [`Topic::ALL`].
 #[must_use]
 pub fn compare(old: &Side<'_>, new: &Side<'_>, topics: &[Topic]) -> Vec<Difference> {
     let of = |topic: &Topic| match topic {
@@ -162,7 +162,7 @@ pub fn compare(old: &Side<'_>, new: &Side<'_>, topics: &[Topic]) -> Vec<Differen
     Topic::ALL.iter().filter(|topic| topics.contains(topic)).flat_map(of).collect()
 }
 
-/// The names of both sides, sorted, with what each has.
+/// The names of both sides, sorted, with the values of each.
 fn both<'a, T>(
     old: &'a std::collections::BTreeMap<String, T>,
     new: &'a std::collections::BTreeMap<String, T>,

@@ -1,4 +1,4 @@
-//! Differences between what is inside: packages and licences.
+//! Differences between packages and licences.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -43,7 +43,7 @@ pub fn packages(old: &Side<'_>, new: &Side<'_>) -> Vec<Difference> {
     let (theirs, ours) = (subjects(old), subjects(new));
     let mut differences = Vec::new();
     for (subject, old, new) in both(&theirs, &ours) {
-        // What only one side has is a difference of images or files, not of each of its packages.
+        // Something on only one side is a difference of images or files, not of each of its packages.
         let (Some(old), Some(new)) = (old, new) else { continue };
         let (theirs, ours) = (versions(old), versions(new));
         let text = |versions: Option<&BTreeSet<String>>| {
@@ -56,7 +56,7 @@ pub fn packages(old: &Side<'_>, new: &Side<'_>) -> Vec<Difference> {
     differences
 }
 
-/// Licences that only one side has anywhere, and files and packages whose licence is another one.
+/// Licences that only one side has, and files and packages whose licence differs.
 pub fn licences(old: &Side<'_>, new: &Side<'_>) -> Vec<Difference> {
     let (theirs, ours) = (by_licence(old), by_licence(new));
     let examples = |names: Option<&BTreeSet<String>>| names.map(example);
@@ -78,7 +78,7 @@ fn example(names: &BTreeSet<String>) -> String {
     }
 }
 
-/// All files and packages that have a licence, with it.
+/// All files and packages that have a licence, each with the licence.
 fn licensed<'a>(side: &'a Side<'_>) -> impl Iterator<Item = (String, String)> + use<'a> {
     let components = side.bom.iter().flat_map(|bom| &bom.components);
     let all = components.flat_map(|component| {

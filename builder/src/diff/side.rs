@@ -1,4 +1,4 @@
-//! What is read of one bundle to compare it.
+//! What is read of one bundle for a comparison.
 
 use std::collections::BTreeMap;
 
@@ -13,13 +13,13 @@ pub struct Side<'a> {
     pub list: &'a BundleList,
     /// Keys that signed it, by the names of its signature files.
     pub signers: Vec<KeyId>,
-    /// What is inside of it; `None` where packages are not asked for.
+    /// Its packages; `None` if packages are not compared.
     pub bom: Option<Bom>,
-    /// For each image's manifest, its layers and settings.
+    /// The layers and settings of each image, by the image's manifest.
     pub images: BTreeMap<Digest, ImageSettings>,
 }
 
-/// What of an image's documents an operator would notice.
+/// The parts of an image's documents that an operator would notice.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ImageSettings {
     /// Digests of its layers, the lowest first.
@@ -29,7 +29,7 @@ pub struct ImageSettings {
 }
 
 impl ImageSettings {
-    /// Of a config with these layers. A config that is none has no settings.
+    /// Those of an image with this config and these layers. Text that is not a config has no settings.
     #[must_use]
     pub fn of(layers: Vec<Digest>, config: &[u8]) -> Self {
         let config: Option<ImageConfiguration> = serde_json::from_slice(config).ok();

@@ -1,13 +1,13 @@
 //! Which of two versions is higher, well enough to say "up" or "down" of packages of all ecosystems.
 //!
-//! Digits are compared as numbers and the rest by its letters, with `~` before everything, as deb-version(7) has it. What follows a dash in a
-//! version of three numbers or behind `v` is a pre-release (semver.org), so it comes before the version without it.
+//! Digits are compared as numbers and the rest by its letters, with `~` before everything, as in deb-version(7). In a version of three
+//! numbers or with a leading `v`, text after a dash marks a pre-release (semver.org), which comes before the version without it.
 
 use std::cmp::Ordering;
 
 use super::Change;
 
-/// How a version changed.
+/// Compares two versions.
 pub fn change(old: &str, new: &str) -> Change {
     match compare(old, new) {
         Ordering::Less => Change::Upgraded,
@@ -33,7 +33,7 @@ fn compare(a: &str, b: &str) -> Ordering {
     Ordering::Equal
 }
 
-/// A pre-release as `~`.
+/// Marks a pre-release by `~`.
 fn normal(version: &str) -> String {
     let plain = version.strip_prefix('v').unwrap_or(version);
     let core = plain.split(['-', '+']).next().unwrap_or_default();
@@ -51,7 +51,7 @@ fn split(text: &[u8], digits: bool) -> (&[u8], &[u8]) {
 }
 
 fn by_letters(a: &[u8], b: &[u8]) -> Ordering {
-    // The end comes after `~` and before everything else, letters before other signs.
+    // The end comes after `~` and before everything else; letters come before other characters.
     let rank = |byte: Option<&u8>| match byte {
         Some(b'~') => 0,
         None => 1,

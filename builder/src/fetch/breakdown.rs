@@ -33,22 +33,22 @@ pub enum Breakdown {
     /// The proxy requires authentication.
     #[error("the proxy asks for a user name and a password")]
     ProxyAuthentication,
-    /// The proxy did not connect.
+    /// The proxy refused to connect.
     #[error("the proxy refused the connection")]
     ProxyRefused,
     /// TLS failed.
     #[error("no trusted TLS connection: {reason}")]
     Tls {
-        /// The TLS library's words.
+        /// The TLS library's message.
         reason: String,
     },
-    /// One redirect led to the next, too often.
+    /// Too many redirects, one after another.
     #[error("too many redirects")]
     Redirects,
     /// Anything else.
     #[error("{reason}")]
     Other {
-        /// The innermost error's words.
+        /// The innermost error's message.
         reason: String,
         /// Whether a later attempt may succeed.
         may_pass: bool,
@@ -56,18 +56,18 @@ pub enum Breakdown {
 }
 
 impl Breakdown {
-    /// Finds the plain words for an error of the HTTP client.
+    /// Classifies an error of the HTTP client.
     #[must_use]
     pub fn of(error: &reqwest::Error) -> Self {
         let outermost: &(dyn Error + 'static) = error;
         let causes: Vec<_> = std::iter::successors(Some(outermost), |cause| (*cause).source()).collect();
-        // The outermost cause has the address, which may be a signed one that a registry redirected to.
+        // The outermost cause contains the address, which may be a signed one from a registry's redirect.
         tracing::debug!(chain = ?causes.iter().skip(1).map(ToString::to_string).collect::<Vec<_>>(), "connection failed");
         if error.is_redirect() {
             return Self::Redirects;
         }
         if causes.iter().any(|cause| cause.to_string() == "dns error") {
-            // Its own type is the resolver library's, which the HTTP client hides.
+            // The resolver library's own error type is hidden by the HTTP client.
             let unknown = causes.iter().any(|cause| cause.to_string().contains("no records found"));
             return if unknown { Self::UnknownName } else { Self::NoNameServer };
         }
@@ -75,7 +75,7 @@ impl Breakdown {
             let no_tls = matches!(tls, rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType));
             return if no_tls { Self::NoTls } else { Self::Tls { reason: tls.to_string() } };
         }
-        // Their type is the HTTP library's own, without a public name.
+        // The HTTP library's own error type has no public name.
         let said = |text: &str| causes.iter().any(|cause| cause.to_string().contains(text));
         if said("proxy authorization required") {
             return Self::ProxyAuthentication;
@@ -108,7 +108,7 @@ impl Breakdown {
         })
     }
 
-    /// Whether it failed before a connection was made.
+    /// Whether it failed before there was a connection.
     #[must_use]
     pub fn is_before_connection(&self) -> bool {
         matches!(
@@ -135,7 +135,7 @@ impl Breakdown {
     }
 }
 
-/// What the TLS library says, which I/O errors carry inside, one within another.
+/// The TLS library's error, which is inside of nested I/O errors.
 fn tls_error<'a>(cause: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
     cause.downcast_ref().or_else(|| tls_error(cause.downcast_ref::<io::Error>()?.get_ref()?))
 }

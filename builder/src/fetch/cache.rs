@@ -1,7 +1,7 @@
-//! The cache: content by digest, and the beginnings of content that is still to come.
+//! The cache: content by digest, and the beginnings of incomplete content.
 //!
 //! ```text
-//! CACHE/lock                     held by the one program that fetches
+//! CACHE/lock                     held by the program that fetches
 //! CACHE/sha256/HEX               whole content, read only
 //! CACHE/partial/HEX.partial      a beginning; HEX.validator holds the ETag or date it belongs to
 //! ```
@@ -25,17 +25,17 @@ pub struct Cache {
     directory: PathBuf,
 }
 
-/// Keeps other runs from writing to the same cache, until it is dropped.
+/// Keeps other runs from writing to the same cache until it is dropped.
 #[derive(Debug)]
 pub struct CacheLock {
     _file: File,
 }
 
 impl Cache {
-    /// Looks at `directory` and changes nothing. It may be missing where it could be made.
+    /// Checks `directory` and changes nothing. It may be missing if it can be created.
     ///
     /// # Errors
-    /// [`FetchError::Cache`]: it is not a folder, or cannot be written to or made.
+    /// [`FetchError::Cache`]: it is not a folder, or cannot be written to or created.
     pub fn look_at(directory: &Path) -> Result<Self, FetchError> {
         let cache = Self { directory: directory.to_owned() };
         let folder = cache.nearest_folder();
@@ -49,14 +49,14 @@ impl Cache {
         Ok(cache)
     }
 
-    /// The directory, or what is there of the way to it.
+    /// The directory, or its nearest parent that exists.
     #[must_use]
     pub fn nearest_folder(&self) -> &Path {
         let there = self.directory.ancestors().find(|folder| folder.symlink_metadata().is_ok());
         there.unwrap_or(Path::new("."))
     }
 
-    /// Uses `directory`, which is made where it is missing.
+    /// Uses `directory`, and creates it if it is missing.
     ///
     /// # Errors
     /// [`FetchError::Cache`].
@@ -68,7 +68,7 @@ impl Cache {
         Ok(Self { directory: directory.to_owned() })
     }
 
-    /// Where it lies.
+    /// Its directory.
     #[must_use]
     pub fn directory(&self) -> &Path {
         &self.directory
@@ -95,19 +95,19 @@ impl Cache {
         lock().map(|file| CacheLock { _file: file }).map_err(|source| FetchError::Cache { path: path.clone(), source })
     }
 
-    /// Where whole content lies, or will lie.
+    /// The path of complete content, whether it exists or not.
     #[must_use]
     pub fn path(&self, digest: &Digest) -> PathBuf {
         self.directory.join("sha256").join(digest.hex())
     }
 
-    /// Where the beginning of content lies that is known by `name`.
+    /// The path of the beginning of the content with this `name`.
     #[must_use]
     pub fn partial(&self, name: &str) -> PathBuf {
         self.directory.join("partial").join(format!("{name}.partial"))
     }
 
-    /// The size of content that is here and whole. Content that turns out to be damaged is removed.
+    /// The size of content that is here and complete. Damaged content is removed.
     ///
     /// # Errors
     /// [`FetchError::Cache`].
@@ -138,10 +138,10 @@ impl Cache {
         fs::metadata(self.path(digest)).ok().map(|metadata| metadata.len())
     }
 
-    /// Reads whole content of at most `most` bytes, which has to be here.
+    /// Reads complete content of at most `most` bytes, which has to be here.
     ///
     /// # Errors
-    /// [`FetchError::Cache`], also when the content is not what its name says.
+    /// [`FetchError::Cache`], also when the content does not have the digest in its name.
     pub fn read(&self, digest: &Digest, most: u64) -> Result<Vec<u8>, FetchError> {
         let path = self.path(digest);
         let read = || -> io::Result<Vec<u8>> {
@@ -156,7 +156,7 @@ impl Cache {
         read().map_err(|source| FetchError::Cache { path: path.clone(), source })
     }
 
-    /// Gives whole content its name, and makes that last.
+    /// Renames complete content to its final name, and syncs that.
     ///
     /// # Errors
     /// [`FetchError::Cache`].

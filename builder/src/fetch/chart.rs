@@ -51,7 +51,7 @@ struct BlobDescriptor {
 }
 
 impl Fetcher {
-    /// The selection with the archives of its charts and the images that they name. helm and the archives are fetched for that.
+    /// The selection with the archives of its charts and the images that they name. Fetches helm and the archives.
     pub(super) async fn with_charts(&self, mut selection: Selection) -> Result<Selection, FetchError> {
         let Some(SelectedCharts { charts, helm, left_out, unpinned }) = selection.charts.take() else {
             return Ok(selection);
@@ -65,7 +65,7 @@ impl Fetcher {
         for chart in charts {
             let failed = |error| FetchError::ChartImages { release: chart.release.clone(), source: Box::new(error) };
             let Archive { url, digest, pin } = self.archive(&chart).await?;
-            // Files of the site are in the selection from the beginning.
+            // The site's own files are in the selection from the beginning.
             if pin != PinSource::LocalFile {
                 selection.add_chart(&chart, &url, Pin::Fetched(digest, pin)).map_err(failed)?;
             }
@@ -78,7 +78,7 @@ impl Fetcher {
         Ok(selection)
     }
 
-    /// Fetches the archive of a chart, and makes sure that it is the one.
+    /// Fetches the archive of a chart, and checks that it is the wanted one.
     async fn archive(&self, chart: &SiteChart) -> Result<Archive, FetchError> {
         let failed = |error: ChartError| of_chart(&chart.release, error);
         let (archive, name) = match &chart.origin {
@@ -171,7 +171,7 @@ impl Fetcher {
         Some(Download { size, ..download })
     }
 
-    /// The images of what helm renders of a chart.
+    /// The images in helm's output for a chart.
     async fn images_of(
         &self,
         helm: &Arc<Helm>,

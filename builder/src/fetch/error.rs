@@ -36,7 +36,7 @@ pub enum FetchError {
     SizeMismatch {
         /// Where it came from.
         url: String,
-        /// What was announced.
+        /// The size in the descriptor or lock.
         expected: u64,
         /// Bytes received when the difference was found.
         actual: u64,
@@ -52,22 +52,22 @@ pub enum FetchError {
     /// The server answered with another status.
     #[error("{url} answered {status}{}", retry_after.map(|pause| format!(" and asks to wait {} s", pause.as_secs())).unwrap_or_default())]
     Status {
-        /// What was asked.
+        /// The address.
         url: String,
         /// Code and name, such as `404 Not Found`.
         status: reqwest::StatusCode,
         /// How long the server asks to wait.
         retry_after: Option<Duration>,
     },
-    /// An image from a file needs more than the file has.
+    /// An image file lacks content that the image needs.
     #[error("{file} lacks {}, which the image needs", digest.map_or_else(|| "its manifest".to_owned(), |digest| digest.to_string()))]
     NotInFile {
-        /// Where the image lies.
+        /// The image file.
         file: String,
-        /// What is missing.
+        /// The missing content.
         digest: Option<Digest>,
     },
-    /// A catalog or a server gives something that is not an address.
+    /// A text from a catalog or a server is not an address.
     #[error("`{url}` is not an address")]
     Address {
         /// The text.
@@ -76,11 +76,11 @@ pub enum FetchError {
     /// No answer, or one that ended early.
     #[error("cannot fetch {url}{}{}", redirected.as_ref().map(|host| format!(", which redirects to {host}")).unwrap_or_default(), through(proxy.as_ref()))]
     Transport {
-        /// What was asked.
+        /// The address.
         url: String,
-        /// The host that failed, where redirects led to another one.
+        /// The host that failed, if redirects led to another host.
         redirected: Option<String>,
-        /// The proxy in use, where the environment sets one for the address.
+        /// The proxy in use, if the environment sets one for the address.
         proxy: Option<String>,
         /// The cause.
         source: Breakdown,
@@ -88,17 +88,17 @@ pub enum FetchError {
     /// Servers that cannot be reached at all.
     #[error("cannot reach {}", failed_words(failed))]
     Unreachable {
-        /// All of them.
+        /// All of these servers.
         failed: Vec<(Server, Breakdown)>,
-        /// What failed first.
+        /// The first error.
         source: Box<FetchError>,
     },
     /// The answer ended before its content did.
     #[error("{url} ended after {actual} bytes of {expected}")]
     ShortBody {
-        /// What was asked.
+        /// The address.
         url: String,
-        /// Bytes that came.
+        /// Bytes that were received.
         actual: u64,
         /// Bytes that were announced.
         expected: u64,
@@ -106,7 +106,7 @@ pub enum FetchError {
     /// The server cannot resume a download.
     #[error("the server cannot resume {url} at byte {kept}; the download starts again from the beginning")]
     NotContinued {
-        /// What was asked.
+        /// The address.
         url: String,
         /// Bytes that an earlier download left.
         kept: u64,
@@ -114,9 +114,9 @@ pub enum FetchError {
     /// Every allowed attempt failed.
     #[error("gave up on {url} after {attempts} attempts")]
     GaveUp {
-        /// What was asked.
+        /// The address.
         url: String,
-        /// How often.
+        /// The number of attempts.
         attempts: u32,
         /// The last failure.
         source: Box<FetchError>,
@@ -134,13 +134,13 @@ pub enum FetchError {
         registry: String,
         /// The repository.
         repository: String,
-        /// Why.
+        /// The reason.
         reason: String,
     },
     /// The user's credentials cannot be read.
     #[error("cannot use the credentials for registries")]
     Credentials {
-        /// Why.
+        /// The reason.
         source: CredentialError,
     },
     /// The certificates of a host cannot be used.
@@ -166,12 +166,12 @@ pub enum FetchError {
     NoPlatform {
         /// The image.
         reference: Box<ImageRef>,
-        /// What was asked for.
+        /// The wanted platform.
         platform: Platform,
-        /// What there is.
+        /// The platforms that it has.
         known: Vec<String>,
     },
-    /// A chart of the site.
+    /// A chart of the site cannot be taken.
     #[error("cannot take the chart of {release}")]
     Chart {
         /// The release.
@@ -179,20 +179,20 @@ pub enum FetchError {
         /// Why.
         source: Box<ChartError>,
     },
-    /// The images of a chart of the site.
+    /// The images of a chart of the site cannot be selected.
     #[error("cannot take the chart of {release}")]
     ChartImages {
         /// The release.
         release: String,
-        /// Why they cannot be selected.
+        /// The reason.
         source: Box<ResolveError>,
     },
-    /// Packages of a distribution.
+    /// Packages of a distribution cannot be taken.
     #[error("cannot take the packages for {distribution}")]
     OsPackages {
         /// The release of the distribution.
         distribution: DistributionName,
-        /// Why.
+        /// The reason.
         source: Box<OsPackageError>,
     },
     /// A checksum file without a checksum.
@@ -201,10 +201,10 @@ pub enum FetchError {
         /// The checksum file.
         url: String,
     },
-    /// An answer without the length of its content.
+    /// An answer does not state the length of its content.
     #[error("{url} does not tell its size")]
     NoLength {
-        /// What was asked for.
+        /// The address.
         url: String,
     },
     /// The cache could not be used.
@@ -224,7 +224,7 @@ pub enum FetchError {
     /// The HTTP client could not be set up.
     #[error("cannot set up the HTTP client{}", ca_file.as_ref().map(|path| format!(" with {}", path.display())).unwrap_or_default())]
     Client {
-        /// The file of additional certificate authorities, where one was given.
+        /// The file of additional certificate authorities, if one was given.
         ca_file: Option<PathBuf>,
         /// The cause.
         source: Box<dyn std::error::Error + Send + Sync>,
@@ -238,7 +238,7 @@ pub enum FetchError {
 }
 
 impl FetchError {
-    /// The error for an address that gave no answer, or half of one.
+    /// The error for an address that gave no answer, or an incomplete one.
     pub(crate) fn no_answer(url: &str, error: &reqwest::Error) -> Self {
         let host = |url: &Url| url.host_str().map(str::to_owned);
         let asked = Url::parse(url).ok();
@@ -263,7 +263,8 @@ impl FetchError {
         }
     }
 
-    /// Whether every server that was asked answered that it has no such content. Stores of objects say 403 where they do not list their content.
+    /// Whether every server that was asked said that it does not have the content. Object stores answer 403 if they do not list their
+    /// content.
     #[must_use]
     pub fn is_not_there(&self) -> bool {
         match self {
@@ -284,7 +285,7 @@ impl FetchError {
         }
     }
 
-    /// Whether the server could not be reached, so that another place is asked first.
+    /// Whether the server could not be reached, so that another place should be asked first.
     #[must_use]
     pub fn is_unreachable(&self) -> bool {
         match self {
@@ -313,7 +314,7 @@ impl FetchError {
         }
     }
 
-    /// Whether the content was refused, so that nothing of it was kept.
+    /// Whether the content was refused, so that no part of it was kept.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
         if let Self::NoMirror { failed } = self {
@@ -384,7 +385,7 @@ impl FetchError {
 const RESUMES: &str =
     "what was fetched is kept, and the next run resumes there; behind a proxy set HTTPS_PROXY, --mirror or --ca-file";
 
-/// The proxy that the environment has for `url`, without user and password.
+/// The environment's proxy for `url`, without user and password.
 fn proxy_of(url: &Url) -> Option<String> {
     let intercepted = Matcher::from_env().intercept(&url.as_str().parse().ok()?)?;
     let proxy = intercepted.uri();

@@ -26,11 +26,11 @@ use crate::upstream::origin;
 /// One piece of content.
 #[derive(Clone, Debug)]
 pub(super) struct Download {
-    /// Where it is asked for, in this order: the mirrors, or else upstream. At least one.
+    /// Where to ask for it, in this order: the mirrors, or else upstream. At least one place.
     pub places: Vec<Location>,
-    /// The expected digest; absent only where nothing pins the content.
+    /// The expected digest; absent only if nothing pins the content.
     pub digest: Option<Digest>,
-    /// The expected size, where a descriptor or a lock states it.
+    /// The expected size, if a descriptor or a lock states it.
     pub size: Option<u64>,
     /// An upper bound in bytes, whatever the server says.
     pub most: u64,
@@ -40,7 +40,7 @@ pub(super) struct Download {
 #[derive(Clone, Debug)]
 pub(super) struct Location {
     pub url: String,
-    /// How the server is asked for it.
+    /// How to ask the server for it.
     pub access: Access,
 }
 
@@ -59,7 +59,7 @@ pub(super) enum Access {
     Blob(Repository),
     /// A registry, for an image index or manifest.
     Manifest(Repository),
-    /// Nowhere but in the cache, where it is put from a file.
+    /// Only in the cache, where it is put from a file.
     File,
 }
 
@@ -70,11 +70,11 @@ pub(super) struct Downloader {
     pub cache: Cache,
     pub retry: RetryPolicy,
     pub in_flight: InFlight,
-    /// Origins that could not be reached in this run. Where there are several places, these are asked last.
+    /// Origins that could not be reached in this run. If there are several places, these are asked last.
     pub unreachable: Mutex<HashSet<String>>,
 }
 
-/// Keeps two tasks from fetching the same content at the same time: two platforms of an image share an index.
+/// Keeps two tasks from fetching the same content at the same time, for example an index that two platforms of an image share.
 #[derive(Debug, Default)]
 pub(super) struct InFlight(Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>);
 
@@ -87,7 +87,7 @@ impl InFlight {
 }
 
 impl Downloader {
-    /// Makes sure that the content is in the cache; returns its digest and size.
+    /// Puts the content into the cache if it is missing; returns its digest and size.
     ///
     /// # Errors
     /// Any [`FetchError`]. Content with another digest or size is not kept.
@@ -110,7 +110,7 @@ impl Downloader {
         Ok((digest, size))
     }
 
-    /// Asks one place after the other, up to the first that gives the content.
+    /// Asks one place after another, until one gives the content.
     async fn try_places(
         &self,
         wanted: &Download,
@@ -158,7 +158,7 @@ impl Downloader {
         let had_beginning = fs::metadata(partial).is_ok_and(|metadata| metadata.len() > 0);
         let attempts = || self.retry.run(&place.url, insistence, || self.attempt(wanted, place, partial, item));
         match attempts().await {
-            // The beginning that an earlier run left may be the cause. It was removed, so start over once.
+            // The cause may be the beginning that an earlier run left. It was removed, so start again once.
             Err(error) if error.is_refusal() && had_beginning => attempts().await,
             result => result,
         }
@@ -169,7 +169,7 @@ impl Downloader {
         beside_the_network(move || cache.whole(&digest)).await
     }
 
-    /// One attempt. What was received stays in `partial` for the next attempt, unless it is the wrong content.
+    /// One attempt. The received bytes stay in `partial` for the next attempt, unless the content is wrong.
     async fn attempt(
         &self,
         wanted: &Download,
@@ -210,7 +210,7 @@ impl Downloader {
             if let Access::Manifest(_) = place.access {
                 request = request.header(ACCEPT, DOCUMENT_TYPES.join(", "));
             }
-            // Without a validator the rest may come from a changed file. The pin detects that, so resume anyway.
+            // Without a validator, the rest may come from a changed file. The pin detects that, so resume all the same.
             if beginning.size > 0 {
                 request = request.header(RANGE, format!("bytes={}-", beginning.size));
                 if let Some(validator) = &beginning.validator {
@@ -228,7 +228,7 @@ impl Downloader {
     }
 }
 
-/// Runs what reads or syncs a whole file on a thread of its own: the network has one thread, which must not wait for a disk.
+/// Runs work that reads or syncs a whole file on a separate thread: the network has one thread, which must not wait for a disk.
 pub(super) async fn beside_the_network<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, FetchError> + Send + 'static,
 ) -> Result<T, FetchError> {

@@ -31,14 +31,14 @@ pub(super) struct PinnedImage<'a> {
 
 /// Where the content of an image is.
 pub(super) enum ImagePlaces {
-    /// In one of these, which are asked in their order.
+    /// In one of these repositories, which are asked in their order.
     Registries(Vec<Repository>),
     /// In a file whose content is in the cache.
     File(ImageFile),
 }
 
 impl ImagePlaces {
-    /// In `file`, or else where `mirrors` have `reference`.
+    /// In `file`, or else in the mirrors of `reference`.
     pub fn of(mirrors: &Mirrors, reference: &ImageRef, file: Option<&ImageFile>) -> Self {
         match file {
             Some(file) => Self::File(file.clone()),
@@ -61,9 +61,9 @@ struct FoundManifest {
     manifest: Descriptor,
     config: Blob,
     layers: Vec<Blob>,
-    /// What the config states.
+    /// The platform in the config.
     stated: StatedPlatform,
-    /// Whether an index says that it is for the platform.
+    /// Whether an index names the platform for it.
     index_says_so: bool,
 }
 
@@ -152,7 +152,7 @@ impl<'a> PinnedImage<'a> {
                 let document = self.fetch_document(&entry.blob).await?;
                 let found = match document {
                     Err(reason) if entry.platform.is_some() => return Err(self.refusal(entry.blob.digest, reason)),
-                    // An artifact, of which the index says nothing.
+                    // An artifact, for which the index states no platform.
                     Err(_) => None,
                     Ok(Document::Index { .. }) if depth == 1 => {
                         return Err(self.refusal(entry.blob.digest, "is an index nested too deeply".to_owned()));
@@ -171,7 +171,7 @@ impl<'a> PinnedImage<'a> {
         })
     }
 
-    /// The manifest, unless nothing says that it is for the platform.
+    /// The manifest itself, unless nothing says that it is for the platform.
     async fn in_manifest(
         &self,
         entry: &IndexEntry,
@@ -192,7 +192,7 @@ impl<'a> PinnedImage<'a> {
         Ok(Document::parse(&self.fetcher.cache().read(&blob.digest, MAX_DOCUMENT_BYTES)?))
     }
 
-    /// The platform that a config states.
+    /// The platform in a config.
     async fn stated(&self, config: &Blob) -> Result<StatedPlatform, FetchError> {
         let item = self.fetcher.progress.step(&format!("{} config", self.image.reference), Some(config.size));
         let wanted = content(&self.places, &config.clone().into());

@@ -1,4 +1,4 @@
-//! Images from files of the site. What they are made of goes into the cache, as fetched content does.
+//! Images from files of the site. Their content goes into the cache, like fetched content.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -10,11 +10,11 @@ use kbundle_format::{Digest, Platform};
 use super::{Cache, FetchError};
 use crate::image_file::{FoundImage, ImageFile, ImageFileError};
 
-/// Why an image from a file did not come into the cache.
+/// Why an image from a file could not be put into the cache.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeepImageError {
-    /// The file has no such image, or one that cannot be trusted.
+    /// The file does not have the image, or the image cannot be trusted.
     #[error(transparent)]
     File(#[from] ImageFileError),
     /// The cache could not store it.
@@ -22,7 +22,7 @@ pub enum KeepImageError {
     Cache(#[from] FetchError),
 }
 
-/// Puts the images among `wanted` (where each lies, and its digest) into the cache. Their paths are relative to `base`.
+/// Puts the image files among `wanted` (each with its place and its digest) into the cache. Their paths are relative to `base`.
 ///
 /// # Errors
 /// [`KeepImageError`]: one is missing, has changed or cannot be trusted.
@@ -35,7 +35,7 @@ pub fn keep_image_files<'a>(
     for (file, expected) in wanted {
         let found = match file.read(base, platforms) {
             Ok(found) => found,
-            // A piece that the cache lacks as well is reported where it is needed.
+            // A piece that the cache lacks as well is reported when it is needed.
             Err(ImageFileError::Read { source, .. })
                 if source.kind() == io::ErrorKind::NotFound && cache.whole(&expected)?.is_some() =>
             {
@@ -60,7 +60,7 @@ fn keep(found: &FoundImage, file: &ImageFile, cache: &Cache) -> Result<(), KeepI
         let partial = cache.partial(&digest.hex());
         let copied = found.copy(file, digest, &partial);
         if copied.is_err() {
-            // What was copied is of no use, and the copying is what failed.
+            // The copy is useless, and the error of copying is the cause.
             let _ = fs::remove_file(&partial);
         }
         copied?;

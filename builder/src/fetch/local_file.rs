@@ -1,4 +1,4 @@
-//! Local files of the site. They go into the cache, as fetched content does.
+//! Local files of the site. They go into the cache, like fetched content.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -37,7 +37,8 @@ pub enum LocalFileError {
     Cache(#[from] FetchError),
 }
 
-/// Puts the local files among `wanted` (address and digest) into the cache, where the packing finds all content. Their paths are relative to `base`.
+/// Puts the local files among `wanted` (address and digest) into the cache, from which the bundle is packed. Their paths are relative to
+/// `base`.
 ///
 /// # Errors
 /// [`LocalFileError`]: a file is missing or has changed.
@@ -54,7 +55,8 @@ pub fn keep_local_files<'a>(
             Err(error) if error.kind() == io::ErrorKind::NotFound && is_kept => continue,
             Err(source) => return Err(LocalFileError::Read { path, source }),
         };
-        // Also where the cache has what was expected: whoever changed the file wants the change, or has to hear that it does not count.
+        // Also if the cache has the expected content: the person who changed the file wants the change, or has to learn that it does not
+        // count.
         let actual = Digest::of(&content);
         if actual != expected {
             return Err(LocalFileError::Changed { path, expected, actual });
@@ -84,7 +86,7 @@ mod tests {
         assert_eq!(cache.read(&file.digest, 10).unwrap(), b"a");
         assert_eq!(cache.whole(&Digest::of(b"b")).unwrap(), None);
 
-        // What is in the cache needs no file any more.
+        // Content in the cache does not need the file any more.
         fs::remove_file(folder.path().join("a.yaml")).unwrap();
         keep_local_files(wanted, folder.path(), &cache).unwrap();
         fs::remove_file(cache.path(&file.digest)).unwrap();

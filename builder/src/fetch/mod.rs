@@ -10,7 +10,7 @@
 //! | `local_file`, `image_file` | local files and images of the site |
 //! | `sizes` | how large content is, without fetching it |
 //! | `breakdown`, `reach` | why a server does not answer, and which servers do not |
-//! | `progress` | what is shown meanwhile |
+//! | `progress` | the progress that is shown |
 
 mod breakdown;
 mod cache;
@@ -56,14 +56,14 @@ pub use sizes::{Answers, Questions};
 /// Most bytes of a checksum file.
 const MAX_CHECKSUM_BYTES: u64 = 64 << 10;
 
-/// How to fetch.
+/// Settings for fetching.
 #[derive(Clone, Debug)]
 pub struct FetchSettings {
-    /// How servers are reached.
+    /// Settings for connections to servers.
     pub http: HttpSettings,
     /// How often to retry, and how long to wait.
     pub retry: RetryPolicy,
-    /// Downloads at a time.
+    /// Simultaneous downloads.
     pub jobs: usize,
 }
 
@@ -103,13 +103,13 @@ impl Fetcher {
         })
     }
 
-    /// Where downloads are kept.
+    /// The cache of downloads.
     #[must_use]
     pub fn cache(&self) -> &Cache {
         &self.downloader.cache
     }
 
-    /// Pins a selection and fetches all that it names. Files come first: a binary with a wrong digest stops the build before any
+    /// Pins a selection and fetches everything that it names. Files come first: a binary with a wrong digest stops the build before any
     /// image is requested.
     ///
     /// # Errors
@@ -126,8 +126,8 @@ impl Fetcher {
         Ok(lock)
     }
 
-    /// Turns a selection into a lock: checksums are looked up where the catalog has none, and images are followed from their
-    /// pin to config and layers. Indexes, manifests and configs are fetched for that.
+    /// Turns a selection into a lock: looks up checksums that the catalog lacks, and follows images from their pin to config and layers.
+    /// Fetches indexes, manifests and configs for that.
     ///
     /// # Errors
     /// The first [`FetchError`]; other downloads are stopped then.
@@ -138,7 +138,7 @@ impl Fetcher {
         Ok(lock)
     }
 
-    /// As [`Self::pin`], for a part of a bundle: what the whole of it needs is not checked.
+    /// Like [`Self::pin`], for a part of a bundle: conditions for a complete bundle are not checked.
     pub(crate) async fn pin_content(&self, selection: Selection) -> Result<Lock, FetchError> {
         let Selection { kubernetes, platforms, sources, after, artifacts, images, .. } = selection;
         let pairs: Vec<_> = images
@@ -151,7 +151,7 @@ impl Fetcher {
         Ok(Lock { schema: SCHEMA, kubernetes, platforms, sources, after, artifacts, images })
     }
 
-    /// Fetches everything that the lock names, and notes the sizes of files in it.
+    /// Fetches everything that the lock names, and enters the sizes of files in it.
     ///
     /// # Errors
     /// The first [`FetchError`]; other downloads are stopped then, and what they have is kept for the next run.
@@ -162,7 +162,7 @@ impl Fetcher {
 
     async fn fetch_content(&self, mut lock: Lock) -> Result<Lock, FetchError> {
         let files = lock.artifacts.iter().map(|artifact| (artifact.path.to_string(), self.file(artifact)));
-        // Layers are shared between images, and one index serves all platforms.
+        // Images share layers, and all platforms share one index.
         let mut seen = BTreeSet::new();
         let blobs = lock.images.iter().flat_map(|image| image.blobs().map(move |(kind, blob)| (image, kind, blob)));
         let blobs = blobs.filter(|(_, _, blob)| seen.insert(blob.digest)).map(|(image, kind, blob)| {
@@ -203,12 +203,12 @@ impl Fetcher {
             });
         }
         let results = in_order(&mut tasks).await;
-        // After an error others still run; they end before the runtime does, or they would panic on its way out.
+        // After an error, other tasks still run. They have to end before the runtime does, or they would panic when it shuts down.
         tasks.shutdown().await;
         results
     }
 
-    /// Checks that the cache has space for what it lacks, as far as sizes are known.
+    /// Checks that there is room in the cache for the missing content, as far as sizes are known.
     fn demand_room<'a>(&self, wanted: impl Iterator<Item = &'a Download>) -> Result<(), FetchError> {
         let missing = |wanted: &Download| {
             let digest = wanted.digest.filter(|digest| self.cache().size(digest).is_none())?;
@@ -249,7 +249,7 @@ impl Fetcher {
         })
     }
 
-    /// The digest that a checksum file begins with, as `sha256sum` writes it.
+    /// The digest at the beginning of a checksum file, in the form of `sha256sum`.
     async fn checksum(&self, url: &str) -> Result<Digest, FetchError> {
         let wanted = self.web(url, None, MAX_CHECKSUM_BYTES);
         let (digest, _) = self.downloader.fetch(&wanted, &self.progress.step(url, None)).await?;

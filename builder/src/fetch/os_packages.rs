@@ -1,4 +1,4 @@
-//! Packages of distributions: signed documents of suites, their indexes, and what is chosen from these.
+//! Packages of distributions: the signed documents of suites, their indexes, and the packages that are chosen from these.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::resolve::Selection;
 
 /// Most bytes of the document of a suite; Debian's have about 150 kB.
 const MAX_RELEASE_BYTES: u64 = 16 << 20;
-/// Most bytes of a packed index; Debian's main has about 9 MB.
+/// Most bytes of a compressed index; Debian's main has about 9 MB.
 const MAX_INDEX_BYTES: u64 = 256 << 20;
 
 /// The verified document of a suite.
@@ -28,12 +28,12 @@ struct Suite {
     /// The document's address.
     url: String,
     release: Release,
-    /// Who signed it.
+    /// The key that signed it.
     fingerprint: String,
 }
 
 impl Fetcher {
-    /// The selection with the packages of distributions that it asks for. Documents and indexes are fetched for that.
+    /// The selection with the packages of distributions that it asks for. Fetches documents and indexes for that.
     pub(super) async fn with_os_packages(&self, mut selection: Selection) -> Result<Selection, FetchError> {
         for packages in std::mem::take(&mut selection.os_packages) {
             let suites = self.suites(&packages).await?;
@@ -63,7 +63,7 @@ impl Fetcher {
         Ok(suites)
     }
 
-    /// Fetches the document of a suite: `InRelease`, which bears its signatures, or `Release` with those in `Release.gpg`.
+    /// Fetches the document of a suite: `InRelease`, which contains its signatures, or `Release` with the signatures in `Release.gpg`.
     async fn suite(&self, packages: &OsPackages, archive: &Archive, name: &str) -> Result<Suite, FetchError> {
         let address = format!("{}/dists/{name}", archive.mirror);
         let now = SystemTime::now();
@@ -87,7 +87,7 @@ impl Fetcher {
         Ok(Suite { mirror: Arc::clone(&archive.mirror), address, url, release, fingerprint })
     }
 
-    /// The content of a document that nothing pins.
+    /// The content of a document that has no pin.
     async fn small_file(&self, url: &str) -> Result<Vec<u8>, FetchError> {
         let wanted = self.web(url, None, MAX_RELEASE_BYTES);
         let (digest, _) = self.downloader.fetch(&wanted, &self.progress.step(url, None)).await?;
@@ -140,7 +140,7 @@ impl Fetcher {
         .await
     }
 
-    /// Fetches an index that lies at several addresses of each mirror.
+    /// Fetches an index that has several addresses on each mirror.
     async fn fetch_index(&self, urls: &[String], digest: Digest, size: u64) -> Result<(), FetchError> {
         let mut downloads = urls.iter().map(|url| self.web(url, Some(digest), MAX_INDEX_BYTES));
         let Some(first) = downloads.next() else { return Ok(()) };
@@ -156,7 +156,7 @@ fn text_of(document: &[u8]) -> Result<&str, String> {
     std::str::from_utf8(document).map_err(|_| "it is not text".to_owned())
 }
 
-/// What a document says, and who signed it.
+/// The content of a document, and the key that signed it.
 fn checked(
     packages: &OsPackages,
     suite: &str,

@@ -14,7 +14,7 @@ pub struct Progress {
     audience: Audience,
 }
 
-/// Who reads stderr.
+/// The reader of stderr.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Audience {
     /// A person at a terminal: bars.
@@ -26,7 +26,7 @@ pub enum Audience {
 }
 
 impl Audience {
-    /// Who reads stderr of this program; nobody with `--quiet`.
+    /// The reader of this program's stderr; nobody with `--quiet`.
     #[must_use]
     pub fn of_stderr() -> Self {
         if output::is_quiet() {
@@ -41,14 +41,14 @@ impl Audience {
 pub struct Item<'a> {
     progress: &'a Progress,
     bar: ProgressBar,
-    /// The line for a log once it was fetched; absent for small steps in between.
+    /// The line for a log after it was fetched; absent for small intermediate steps.
     line: Option<String>,
     length: AtomicU64,
     position: AtomicU64,
 }
 
 impl Progress {
-    /// Starts without items.
+    /// Progress without items.
     #[must_use]
     pub fn new(audience: Audience) -> Self {
         let target = match audience {
@@ -74,13 +74,13 @@ impl Progress {
         }
     }
 
-    /// Adds an item, of known size where its descriptor says so. A log names it once it was fetched.
+    /// Adds an item, whose size is known if its descriptor states it. A log names it after it was fetched.
     #[must_use]
     pub fn item(&self, name: &str, size_bytes: Option<u64>) -> Item<'_> {
         Item { line: Some(format!("fetched {name}")), ..self.step(name, size_bytes) }
     }
 
-    /// Adds a small step between items, which a log does not name.
+    /// Adds a small intermediate step, which a log does not name.
     #[must_use]
     pub fn step(&self, name: &str, size_bytes: Option<u64>) -> Item<'_> {
         let style = style("  {msg:38!} {bytes:>10} of {total_bytes:>10}  {wide_bar}");
@@ -100,14 +100,14 @@ impl Progress {
 }
 
 impl Item<'_> {
-    /// How many bytes it will have.
+    /// Sets the item's length in bytes.
     pub fn set_length(&self, bytes: u64) {
         self.bar.set_length(bytes);
         let before = self.length.swap(bytes, Ordering::Relaxed);
         self.progress.total.set_length(self.progress.total.length().unwrap_or(0).saturating_sub(before) + bytes);
     }
 
-    /// How many bytes were received; fewer than before when the download starts again.
+    /// Sets the number of received bytes; lower than before if the download starts again.
     pub fn set_position(&self, bytes: u64) {
         self.bar.set_position(bytes);
         let before = self.position.swap(bytes, Ordering::Relaxed);
@@ -118,14 +118,14 @@ impl Item<'_> {
         }
     }
 
-    /// It was in the cache.
+    /// Ends the item: it was in the cache.
     pub fn cached(&self, bytes: u64) {
         self.set_length(bytes);
         self.set_position(bytes);
         self.bar.finish_and_clear();
     }
 
-    /// It came from a server.
+    /// Ends the item: it came from a server.
     pub fn fetched(&self, bytes: u64) {
         self.cached(bytes);
         if let (Audience::Log, Some(line)) = (self.progress.audience, &self.line) {

@@ -1,4 +1,4 @@
-//! Which servers cannot be reached, after a download got no answer.
+//! Finds out which servers cannot be reached, after a download got no answer.
 
 use std::time::Duration;
 
@@ -12,7 +12,8 @@ use crate::upstream::{Server, Upstream};
 const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Fetcher {
-    /// Names the servers of `upstream` that cannot be reached, if `error` means that a server did not answer. Returns other errors as they are.
+    /// If `error` means that a server did not answer, names the servers of `upstream` that cannot be reached. Returns other errors
+    /// unchanged.
     ///
     /// Each server is asked once, all in parallel. Any answer counts as reachable.
     pub async fn explain(&self, error: FetchError, upstream: &Upstream) -> FetchError {

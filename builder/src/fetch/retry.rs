@@ -1,4 +1,4 @@
-//! Retries: after each failure that may be temporary, a longer pause.
+//! Retries: a longer pause after each failure that may be temporary.
 
 use std::future::Future;
 use std::time::{Duration, SystemTime};
@@ -40,11 +40,11 @@ impl RetryPolicy {
     /// A server that asks to wait longer (`Retry-After`) is not retried.
     pub const LONGEST_ASKED_FOR: Duration = Duration::from_mins(5);
 
-    /// The pause before retry `number`, counted from 0: at random between half and the whole of the doubled pause, so that many
-    /// downloads that failed together do not come back together.
+    /// The pause before retry `number`, counted from 0: a random time between half of the doubled pause and the whole of it, so that many
+    /// downloads that failed together do not retry together.
     fn pause(&self, number: u32) -> Duration {
         let whole = self.first_pause.saturating_mul(1 << number.min(16)).min(Self::LONGEST);
-        // Without random numbers the pause is merely not spread.
+        // Without random numbers, the pauses are just not spread.
         let random = getrandom::u32().unwrap_or(u32::MAX);
         whole.mul_f64(0.5 + 0.5 * f64::from(random) / f64::from(u32::MAX))
     }
@@ -71,7 +71,7 @@ impl RetryPolicy {
             if number == self.retries || (error.is_unreachable() && insistence == Insistence::LeavesTheUnreachable) {
                 return Err(FetchError::GaveUp { url: url.to_owned(), attempts: number + 1, source: Box::new(error) });
             }
-            // The server's own `Retry-After` counts where it is longer.
+            // The server's own `Retry-After` counts if it is longer.
             let pause = error.retry_after().unwrap_or_default().max(self.pause(number));
             tracing::info!(url, %error, pause_ms = pause.as_millis(), "trying again");
             tokio::time::sleep(pause).await;

@@ -1,4 +1,4 @@
-//! Asks servers for sizes and nothing else: the head of a file's answer, and the documents of an image, which state the sizes of its layers.
+//! Asks servers only for sizes: by the headers for a file, and by the documents of an image, which state the sizes of its layers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +17,7 @@ use crate::resolve::SelectedImage;
 pub struct Answers {
     files: BTreeMap<String, u64>,
     images: BTreeMap<ImageRef, Digest>,
-    /// What no server told, each with the reason.
+    /// The sizes that no server reported, each with the reason.
     pub failed: Vec<String>,
 }
 
@@ -39,7 +39,7 @@ impl Answers {
         self.files.get(url).copied()
     }
 
-    /// What a reference stands for now. The documents behind it are in the cache.
+    /// The document that a reference refers to now. The documents behind it are in the cache.
     #[must_use]
     pub fn image(&self, reference: &ImageRef) -> Option<Digest> {
         self.images.get(reference).copied()
@@ -47,11 +47,11 @@ impl Answers {
 }
 
 impl Fetcher {
-    /// Asks for all sizes. Documents of images are kept in the cache, a few KiB each; nothing else is fetched. What a server does not tell is listed
-    /// in [`Answers::failed`].
+    /// Asks for all sizes. Documents of images are kept in the cache, a few KiB each; nothing else is fetched. Sizes that no server reports
+    /// are listed in [`Answers::failed`].
     ///
     /// # Errors
-    /// [`FetchError`] of the machine's own, such as a cache that cannot be written.
+    /// A [`FetchError`] of this machine, such as a cache that cannot be written.
     pub async fn ask_sizes(&self, questions: Questions) -> Result<Answers, FetchError> {
         let Questions { files, images, platforms } = questions;
         let mut answers = Answers::default();
@@ -79,7 +79,7 @@ impl Fetcher {
         Ok(answers)
     }
 
-    /// The size of the file at an upstream address, by the first mirror that tells it.
+    /// The size of the file at an upstream address, from the first mirror that reports it.
     async fn size_of(&self, url: &str) -> Result<u64, FetchError> {
         let mut places = self.web(url, None, 0).places.into_iter().peekable();
         loop {
@@ -103,7 +103,7 @@ impl Fetcher {
         let response = session.web(&url, |client, url| client.head(url).header(ACCEPT_ENCODING, "identity")).await?;
         match response.status() {
             StatusCode::OK => {
-                // The length of the body, which an answer without a body states in its head alone.
+                // The length of the body; in an answer without a body, only the header states it.
                 let length = response.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
                 length.ok_or(FetchError::NoLength { url })
             }

@@ -1,5 +1,5 @@
 //! Archives of `docker save`. Source: moby, `image/tarexport/save.go`; containerd's importer (`core/images/archive/importer.go`) makes the
-//! same of them: a manifest in Docker's form over the config and layers.
+//! same from them: a manifest in Docker's form for the config and layers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read as _};
@@ -28,7 +28,7 @@ struct SavedImage {
     layers: Vec<String>,
 }
 
-/// Finds the image `name`, and makes the manifest that the archive does not have. The same archive gives the same manifest.
+/// Finds the image `name`, and makes the manifest that the archive lacks. The same archive gives the same manifest.
 pub(super) fn find(members: &Members, name: Option<&str>) -> Result<(Digest, BTreeMap<Digest, Piece>), Fault> {
     let no_archive = |error: String| Fault::Refused(format!("it is not an archive of `docker save`: {error}"));
     if members.is_folder() {
@@ -68,7 +68,7 @@ pub(super) fn find(members: &Members, name: Option<&str>) -> Result<(Digest, BTr
     Ok((digest, pieces))
 }
 
-/// The one image that `name` stands for, as people write it.
+/// The one image that `name`, as people write it, refers to.
 fn choose<'a>(saved: &'a [SavedImage], name: Option<&str>) -> Result<&'a SavedImage, Fault> {
     let familiar = |name: &str| name.parse::<ImageName>().ok().map(|name| name.reference);
     let is_named = |image: &&SavedImage, name: &str| {
@@ -86,7 +86,7 @@ fn choose<'a>(saved: &'a [SavedImage], name: Option<&str>) -> Result<&'a SavedIm
     }
 }
 
-/// Media type, digest and size of the layer in the file `name`, whose tar the config knows as `tar`.
+/// Media type, digest and size of the layer in the file `name`, whose tar has the digest `tar` in the config.
 fn layer(members: &Members, name: &str, tar: Digest) -> Result<(&'static str, Digest, u64), Fault> {
     let Some(size) = members.size(name)? else { return Err(Fault::Refused(format!("it lacks {name}"))) };
     let mut start = Vec::new();

@@ -21,7 +21,7 @@ struct LayoutFile {
     image_layout_version: String,
 }
 
-/// Finds the image `name`, and what it is made of for `platforms`.
+/// Finds the image `name`, and its content for `platforms`.
 pub(super) fn find(
     members: &Members,
     name: Option<&str>,
@@ -46,7 +46,7 @@ pub(super) fn find(
     Ok((digest, walk.pieces))
 }
 
-/// The one image that `name` stands for.
+/// The one image that `name` refers to.
 fn choose(index: &LayoutIndex, name: Option<&str>) -> Result<Digest, Fault> {
     let names = |entry: &LayoutEntry<'_>| NAMES.map(|key| entry.annotation(key).map(str::to_owned));
     let is_wanted =
@@ -65,7 +65,7 @@ fn choose(index: &LayoutIndex, name: Option<&str>) -> Result<Digest, Fault> {
     }
 }
 
-/// Where a layout has content.
+/// The path of content in a layout.
 fn place(digest: &Digest) -> String {
     format!("blobs/sha256/{}", digest.hex())
 }
@@ -78,8 +78,8 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// Takes note of what a document names. Manifests that the layout lacks are reported where a platform needs them: it may have one of
-    /// many platforms.
+    /// Records what a document names. Manifests that the layout lacks are reported when a platform needs them: it may have one of many
+    /// platforms.
     fn follow(&mut self, document: Document, depth: usize) -> Result<(), Fault> {
         let manifests = match document {
             Document::Manifest { config, layers, .. } => {
@@ -101,14 +101,14 @@ impl Walk<'_> {
                 Err(reason) if entry.platform.is_some() => {
                     return Err(Fault::Refused(format!("{} {reason}", blob.digest)));
                 }
-                // An artifact, of which the index says nothing.
+                // An artifact, for which the index states no platform.
                 Err(_) => {}
             }
         }
         Ok(())
     }
 
-    /// Reads an index or manifest, which has to have its digest. The inner error says why it is neither.
+    /// Reads an index or manifest, whose digest has to match. The inner error says why it is neither.
     fn document(&mut self, digest: &Digest, size: Option<u64>) -> Result<Result<Document, String>, Fault> {
         self.documents += 1;
         if self.documents > MAX_DOCUMENTS {
@@ -126,7 +126,7 @@ impl Walk<'_> {
         Ok(Document::parse(&bytes))
     }
 
-    /// Takes note of a config or layer.
+    /// Records a config or layer.
     fn content(&mut self, blob: &Blob) -> Result<(), Fault> {
         let name = place(&blob.digest);
         match self.members.size(&name)? {

@@ -1,4 +1,4 @@
-//! The files of a folder, or of a tar archive whose headers were read. Only regular files inside of it are ever opened.
+//! The files of a folder, or of a tar archive after its headers were read. Only regular files inside of it are ever opened.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Seek as _, SeekFrom};
@@ -11,9 +11,9 @@ use tar::{EntryType, PaxExtensions};
 
 use super::Fault;
 
-/// Most headers of an archive. An image has some hundred files at most.
+/// Most headers in an archive. An image has at most a few hundred files.
 const MAX_HEADERS: usize = 100_000;
-/// Most bytes of a header that says something about the next one.
+/// Most bytes of an extension header, which describes the next header.
 const MAX_EXTENSION_BYTES: u64 = 1 << 20;
 
 /// Files by name.
@@ -24,12 +24,12 @@ pub(super) enum Members {
     Archive {
         /// The archive.
         path: PathBuf,
-        /// Where its files lie.
+        /// The places of its files in the archive.
         places: BTreeMap<String, Place>,
     },
 }
 
-/// What a name of an archive stands for.
+/// What a name in an archive refers to.
 pub(super) enum Place {
     /// Content.
     File { offset: u64, size: u64 },
@@ -64,7 +64,7 @@ impl Members {
         matches!(self, Self::Folder(_))
     }
 
-    /// Size of the file `name`; absent where there is none.
+    /// The size of the file `name`; `None` if there is none.
     pub(super) fn size(&self, name: &str) -> Result<Option<u64>, Fault> {
         match self {
             Self::Folder(folder) => Ok(in_folder(folder, name)?.map(|(_, size)| size)),
@@ -187,7 +187,7 @@ fn places(file: fs::File) -> Result<BTreeMap<String, Place>, Fault> {
     Ok(places)
 }
 
-/// What a header says about the next one.
+/// What an extension header says about the next header.
 #[derive(Default)]
 struct Extension {
     path: Option<String>,
@@ -214,7 +214,7 @@ impl Extension {
                     match pair.key_bytes() {
                         b"path" => self.path = text(pair.value_bytes())?,
                         b"linkpath" => self.link = text(pair.value_bytes())?,
-                        // It would hide where the next header begins, or how long the content really is.
+                        // It would hide where the next header begins, or the real length of the content.
                         key if key == b"size" || key.starts_with(b"GNU.sparse") => {
                             return Err(Fault::Refused("the archive has sparse files, or files over 8 GiB".to_owned()));
                         }
@@ -235,7 +235,7 @@ fn plain(name: &str) -> Result<String, Fault> {
     plain_path(path)
 }
 
-/// The path without `.` and `..`, which must not lead out.
+/// The path without `.` and `..`, which must not lead out of the archive.
 fn plain_path(path: &Path) -> Result<String, Fault> {
     let mut parts = Vec::new();
     for part in path.components() {

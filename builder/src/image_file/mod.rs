@@ -1,8 +1,8 @@
 //! Images from files of this machine: OCI image layouts (folder or tar) and archives of `docker save`.
 //!
-//! An image is named `oci:PATH[:TAG]` or `docker-archive:PATH[:REFERENCE]`, as skopeo names it. [`ImageFile::read`] reads its documents and
-//! finds out the digest that pins it. [`FoundImage::copy`] copies a piece of it, which has to have the digest that its descriptor says.
-//! [`crate::fetch`] puts the pieces into the cache. After that the image is fetched as images of registries are, from the cache alone.
+//! An image is named `oci:PATH[:TAG]` or `docker-archive:PATH[:REFERENCE]`, as in skopeo. [`ImageFile::read`] reads its documents and
+//! determines the digest that pins it. [`FoundImage::copy`] copies a piece of it and verifies the digest in its descriptor.
+//! [`crate::fetch`] puts the pieces into the cache. After that the image is fetched like images of registries, but only from the cache.
 //!
 //! | module | what it knows |
 //! |---|---|
@@ -25,22 +25,22 @@ use kbundle_format::{Digest, Hasher, Platform};
 
 use self::members::Members;
 
-/// Where an image lies on this machine.
+/// The place of an image on this machine.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ImageFile {
     form: Form,
-    /// Relative to where it was named.
+    /// Relative to the folder of the file that names it.
     path: PathBuf,
-    /// Which image it is, where there are several.
+    /// Which image it is, if there are several.
     name: Option<String>,
 }
 
-/// How images lie in files.
+/// The forms of image files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Form {
     /// An OCI image layout, as a folder or as a tar archive.
     Layout,
-    /// What `docker save` writes.
+    /// An archive of `docker save`.
     DockerArchive,
 }
 
@@ -55,7 +55,7 @@ impl Form {
     }
 }
 
-/// The text does not say where an image lies.
+/// The text does not name an image file.
 #[derive(Debug, thiserror::Error)]
 #[error("`{text}` is not `oci:PATH[:TAG]` or `docker-archive:PATH[:REFERENCE]`")]
 pub struct ImageFileSyntax {
@@ -95,40 +95,40 @@ pub enum ImageFileError {
     /// It could not be read.
     #[error("cannot read the image {file}")]
     Read {
-        /// Where it lies.
+        /// The image file.
         file: ImageFile,
         /// The cause.
         source: io::Error,
     },
-    /// It is not a layout or archive, or one that nobody should trust.
+    /// It is not a layout or archive, or it cannot be trusted.
     #[error("{file}: {reason}")]
     Refused {
-        /// Where it lies.
+        /// The image file.
         file: ImageFile,
         /// What is wrong with it.
         reason: String,
     },
-    /// The file has no image of the name, or several without one.
+    /// The file has no image of this name, or has several images and no name was given.
     #[error("{file}: {reason}")]
     Choice {
-        /// Where it lies.
+        /// The image file.
         file: ImageFile,
-        /// What is there.
+        /// What the file has.
         reason: String,
     },
-    /// It is another image than the one expected.
+    /// It is another image than the expected one.
     #[error("{file} has the image {actual} instead of {expected}")]
     Changed {
-        /// Where it lies.
+        /// The image file.
         file: ImageFile,
         /// The expected digest.
         expected: Digest,
-        /// The digest of what is there.
+        /// The digest of the image in the file.
         actual: Digest,
     },
 }
 
-/// What is wrong with a file, before it is said with which one.
+/// What is wrong with a file, before the file's name is added.
 enum Fault {
     Read(io::Error),
     Refused(String),
@@ -154,9 +154,9 @@ impl Fault {
 
 /// An image in a file, whose documents were read.
 pub struct FoundImage {
-    /// Digest of its index, or of its manifest where it has no index.
+    /// Digest of its index, or of its manifest if it has no index.
     pub digest: Digest,
-    /// What it is made of, as far as it is there and the platforms need it.
+    /// Its content, as far as it exists and the platforms need it.
     pieces: BTreeMap<Digest, Piece>,
     members: Members,
 }
@@ -169,15 +169,15 @@ struct Piece {
 enum Content {
     /// The file of this name.
     Member(String),
-    /// It is in no file.
+    /// Content that is in no file.
     Made(Vec<u8>),
 }
 
 impl ImageFile {
-    /// With a path that is valid in another folder than the one of this process.
+    /// The same with an absolute path, which is valid in any working folder.
     ///
     /// # Errors
-    /// The current folder is gone.
+    /// When the current folder is gone.
     pub fn absolute(self) -> Result<Self, ImageFileError> {
         match std::path::absolute(&self.path) {
             Ok(path) => Ok(Self { path, ..self }),
@@ -209,10 +209,10 @@ impl FoundImage {
         self.pieces.keys()
     }
 
-    /// Writes the piece with this digest to `target`, and compares size and digest with what its descriptor says. `file` is named in errors.
+    /// Writes the piece with this digest to `target`, and compares size and digest with its descriptor. Errors name `file`.
     ///
     /// # Errors
-    /// [`ImageFileError`]. What was written is of no use then.
+    /// [`ImageFileError`]. The bytes that were written are useless then.
     pub fn copy(&self, file: &ImageFile, digest: &Digest, target: &Path) -> Result<(), ImageFileError> {
         self.copy_piece(digest, target).map_err(|fault| fault.of(file))
     }
@@ -221,7 +221,7 @@ impl FoundImage {
         let piece = self.pieces.get(digest).ok_or_else(|| Fault::Refused(format!("it has no {digest}")))?;
         let mut hasher = Hasher::new(fs::File::create(target)?);
         match &piece.content {
-            // One byte more shows that it is too large.
+            // One additional byte shows that it is too large.
             Content::Member(name) => io::copy(&mut self.members.reader(name)?.take(piece.size + 1), &mut hasher)?,
             Content::Made(bytes) => io::copy(&mut bytes.as_slice(), &mut hasher)?,
         };

@@ -43,7 +43,7 @@ fn layout(tags: &[&str]) -> Files {
     files
 }
 
-/// What `docker save` writes, with the layer of the second image as a link to that of the first.
+/// An archive in the form of `docker save`, in which the layer of the second image is a link to that of the first.
 fn saved() -> Files {
     let layer = b"layer".to_vec();
     let config = config(&layer);
@@ -89,7 +89,7 @@ fn read(folder: &Path, file: &str) -> Result<FoundImage, String> {
     file.read(folder, &platforms()).map_err(|error| error.to_string())
 }
 
-/// Copies the image into a new cache, and says what it could not do.
+/// Copies the image into a new cache; returns the error if that fails.
 fn keep(folder: &Path, file: &str) -> Result<usize, String> {
     let file: ImageFile = file.parse().unwrap();
     let found = file.read(folder, &platforms()).map_err(|error| error.to_string())?;
@@ -194,7 +194,7 @@ fn hostile_archives_are_refused() {
     write_tar(&tar, &[saved(), saved()].concat(), &[]);
     refused("the archive has config.json twice");
 
-    // The library writes no such names.
+    // The tar library writes no such names.
     for (name, words) in [("../config.json", "leads out of the image"), ("/config.json", "leads out of the image")] {
         let mut header = tar::Header::new_ustar();
         header.as_mut_bytes()[..name.len()].copy_from_slice(name.as_bytes());

@@ -25,7 +25,7 @@ pub enum OsPackageSettingsError {
         /// Why it cannot be read as keys.
         reason: String,
     },
-    /// A value that makes no sense.
+    /// A value that is not possible.
     #[error("os-packages for {distribution}: {reason}")]
     Settings {
         /// The release of the distribution.
@@ -39,7 +39,7 @@ pub enum OsPackageSettingsError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OsPackageError {
-    /// The document of a suite has no signature that the keyring trusts.
+    /// The document of a suite has no signature by a key in the keyring.
     #[error("{url} has no signature by a key of {}: {reason}", keyring.display())]
     Signature {
         /// The document.
@@ -49,7 +49,7 @@ pub enum OsPackageError {
         /// Why each signature does not count.
         reason: String,
     },
-    /// The document of a suite is not of its shape.
+    /// The document of a suite does not have the right shape.
     #[error("{url} is not a release file of Debian's form: {reason}")]
     Release {
         /// The document.
@@ -62,17 +62,17 @@ pub enum OsPackageError {
     Suite {
         /// The document.
         url: String,
-        /// What was asked for.
+        /// The wanted suite.
         wanted: String,
-        /// What it is.
+        /// The suite in the document.
         found: String,
     },
-    /// The document is too old to count.
+    /// The document has expired.
     #[error("{url} was valid until {until}")]
     Expired {
         /// The document.
         url: String,
-        /// Its own words.
+        /// The date in the document.
         until: String,
     },
     /// A suite without an index for a component and architecture.
@@ -96,7 +96,7 @@ pub enum OsPackageError {
     /// A package that no index has.
     #[error("no suite has the package {package} for {architecture}")]
     NoPackage {
-        /// What was asked for.
+        /// The package that was asked for.
         package: String,
         /// Debian's name of the architecture.
         architecture: String,
@@ -124,7 +124,7 @@ pub enum OsPackageError {
     Package {
         /// The package.
         package: String,
-        /// Why.
+        /// The reason.
         reason: String,
     },
 }

@@ -18,14 +18,14 @@ const MAX_INDEX_BYTES: u64 = 1 << 30;
 /// Most memory to unpack with, in KiB; `xz -9` needs 64 MiB.
 const MAX_XZ_MEMORY_KIB: u32 = 128 << 10;
 
-/// A package as an index has it.
+/// A package in an index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Package {
     /// Its name.
     pub name: String,
     /// Its version.
     pub version: Version,
-    /// Debian's name of its architecture; `all` where it suits every one.
+    /// Debian's name of its architecture; `all` if it suits every one.
     pub architecture: String,
     /// The address of its archive, without a slash at its end.
     pub mirror: Arc<str>,
@@ -35,13 +35,13 @@ pub struct Package {
     pub digest: Digest,
     /// The size of the file in bytes.
     pub size: u64,
-    /// Whether every host has it, by its priority.
+    /// Whether every host has it because of its priority.
     pub is_base: bool,
-    /// What has to be there, field by field, as deb-control(5) writes it.
+    /// Its dependencies, field by field, in the form of deb-control(5).
     pub needs: Vec<String>,
-    /// What must not be there.
+    /// Packages that must not be installed with it.
     pub excludes: Vec<String>,
-    /// Names that it stands for too.
+    /// Other names that it provides.
     provides: Option<String>,
 }
 
@@ -49,15 +49,15 @@ pub struct Package {
 #[derive(Clone, Debug, Default)]
 pub struct Index {
     packages: HashMap<String, Package>,
-    /// The names of packages that stand for a name, sorted.
+    /// The packages that provide a name, sorted.
     providers: HashMap<String, Vec<String>>,
 }
 
 impl Index {
-    /// Adds the packages of an index of the archive at `mirror`.
+    /// Adds the packages in an index of the archive at `mirror`.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// What is wrong with the index.
     pub fn add(&mut self, mirror: &Arc<str>, packed: impl Read, compression: Compression) -> Result<(), String> {
         let reader: Box<dyn Read> = match compression {
             Compression::Xz => Box::new(XzReader::new_mem_limit(packed, true, MAX_XZ_MEMORY_KIB)),
@@ -73,7 +73,7 @@ impl Index {
         Ok(())
     }
 
-    /// Notes which packages stand for other names; to be called when all were added.
+    /// Records which packages provide other names. Call it after all packages were added.
     ///
     /// # Errors
     /// A field that cannot be read.
@@ -98,7 +98,7 @@ impl Index {
         self.packages.values()
     }
 
-    /// Packages that stand for `name`, sorted.
+    /// Packages that provide `name`, sorted.
     pub fn providers(&self, name: &str) -> impl Iterator<Item = &Package> {
         let names = self.providers.get(name).into_iter().flatten();
         names.filter_map(|name| self.packages.get(name))
@@ -128,7 +128,7 @@ impl Package {
         })
     }
 
-    /// The names that it stands for, with versions where it states them.
+    /// The names that it provides, with versions if it states them.
     pub(super) fn provided(&self) -> Result<Vec<(String, Option<Version>)>, String> {
         let Some(text) = &self.provides else { return Ok(Vec::new()) };
         let groups = relations(text)?;

@@ -1,4 +1,4 @@
-//! Whether a document bears the signature of an archive (RFC 9580: the cleartext signature framework, or detached signatures).
+//! Verifies that a document was signed by an archive's key (RFC 9580: the cleartext signature framework, or detached signatures).
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -22,14 +22,14 @@ pub struct Keyring {
 /// A document whose signature was verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignedText {
-    /// What was signed, with lines that end in LF.
+    /// The signed text, with lines that end in LF.
     pub text: String,
     /// The fingerprint of the primary key behind the signature, in hexadecimal digits.
     pub fingerprint: String,
 }
 
 impl Keyring {
-    /// Reads keys, as `gpg --export` writes them, armoured or not.
+    /// Reads keys in the form of `gpg --export`, armoured or not.
     ///
     /// # Errors
     /// [`OsPackageSettingsError::Keyring`].
@@ -43,10 +43,10 @@ impl Keyring {
         Ok(Self { path: path.to_owned(), keys })
     }
 
-    /// The text of a cleartext-signed document, where one of its signatures is by a key of the keyring that is valid at `now`.
+    /// The text of a cleartext-signed document. One of its signatures has to be by a key in the keyring that is valid at `now`.
     ///
     /// # Errors
-    /// Why no signature counts.
+    /// The reason why no signature counts.
     pub fn verify(&self, document: &str, now: SystemTime) -> Result<SignedText, String> {
         let (message, _) = CleartextSignedMessage::from_string(document).map_err(|error| error.to_string())?;
         let text = message.signed_text();
@@ -54,10 +54,10 @@ impl Keyring {
         Ok(SignedText { text: text.replace("\r\n", "\n"), fingerprint })
     }
 
-    /// The same for a text whose signatures lie beside it, armoured or not.
+    /// The same for a text with detached signatures, armoured or not.
     ///
     /// # Errors
-    /// Why no signature counts.
+    /// The reason why no signature counts.
     pub fn verify_detached(&self, text: &str, signatures: &[u8], now: SystemTime) -> Result<SignedText, String> {
         let (found, _) = DetachedSignature::from_reader_many(signatures).map_err(|error| error.to_string())?;
         let found = found.collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;
@@ -86,7 +86,8 @@ impl Keyring {
     }
 }
 
-/// Whether the primary key or a subkey of `key` made the signature; an error where it did not sign this text, or may not sign.
+/// Whether the primary key or a subkey of `key` made the signature; an error if the signature is not over this text, or if the key may not
+/// sign.
 fn signer(key: &SignedPublicKey, signature: &Signature, text: &str, now: SystemTime) -> Result<bool, String> {
     let primary = &key.primary_key;
     if names(signature, primary) {
@@ -113,7 +114,7 @@ fn check_signature(signature: &Signature, key: &impl VerifyingKey, text: &str, n
     if !matches!(signature.typ(), Some(SignatureType::Text | SignatureType::Binary)) {
         return Err(format!("the signature by {of} is not of a document"));
     }
-    // MD5, SHA-1 and RIPEMD-160 are refused by the crate.
+    // The crate refuses MD5, SHA-1 and RIPEMD-160.
     signature.verify(key, text.as_bytes()).map_err(|_| format!("the signature by {of} is not of this content"))?;
     let created = signature.created();
     if created.is_none_or(|created| time(created) > now + CLOCK_TOLERANCE) {
@@ -126,14 +127,14 @@ fn check_signature(signature: &Signature, key: &impl VerifyingKey, text: &str, n
     Ok(())
 }
 
-/// A clock may be so much behind that of the archive.
+/// How far the clock may be behind the archive's.
 const CLOCK_TOLERANCE: Duration = Duration::from_hours(24);
 
 fn time(timestamp: Timestamp) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(timestamp.as_secs().into())
 }
 
-/// Whether what began at `created` has ended; no lifetime, or one of zero, is without end.
+/// Whether the lifetime that began at `created` is over; no lifetime, or a lifetime of zero, has no end.
 fn is_over(created: Option<Timestamp>, lifetime: Option<Duration>, now: SystemTime) -> bool {
     let lifetime = lifetime.filter(|lifetime| !lifetime.is_zero());
     created.zip(lifetime).is_some_and(|(created, lifetime)| time(created) + lifetime < now)

@@ -1,11 +1,11 @@
-//! Packages of the hosts' own distributions, such as conntrack and socat, for hosts that lack them and reach no mirror.
+//! Packages of the hosts' own distributions, such as conntrack and socat, for hosts that lack them and cannot reach a mirror.
 //!
-//! `bundle.yaml` → [`OsPackages`] → signed release documents and indexes (`fetch`) → the packages with all that they depend on.
+//! `bundle.yaml` → [`OsPackages`] → signed release documents and indexes (`fetch`) → the packages with all of their dependencies.
 //!
 //! | module | what it knows |
 //! |---|---|
-//! | `keyring` | whether a document bears the signature of an archive |
-//! | `release` | what a suite has, by digest, and until when that counts |
+//! | `keyring` | whether an archive's key signed a document |
+//! | `release` | the indexes of a suite by digest, and their expiry |
 //! | `index` | the packages of a suite |
 //! | `resolver` | which packages others need |
 //!
@@ -33,7 +33,7 @@ pub use keyring::{Keyring, SignedText};
 pub use release::{IndexFile, Release};
 pub use resolver::resolve;
 
-/// What kubeadm's preflight looks for and a base system of Debian or Ubuntu lacks.
+/// Programs that kubeadm's preflight looks for and that a base system of Debian or Ubuntu lacks.
 const DEFAULT_PACKAGES: [&str; 4] = ["conntrack", "ethtool", "iptables", "socat"];
 
 /// A distribution's packages as `bundle.yaml` has them.
@@ -66,20 +66,20 @@ pub struct OsPackageSettings {
     pub installed: Option<PathBuf>,
 }
 
-/// Packages of one release of a distribution, and how they are found.
+/// Packages for one release of a distribution, and where to find them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OsPackages {
     /// The release.
     pub distribution: DistributionName,
     /// The keys that the archive signs with.
     pub keyring: Keyring,
-    /// Where its packages are. Of each the newest version counts, whichever has it.
+    /// The archives that have its packages. The newest version of a package counts, whichever archive has it.
     pub archives: Vec<Archive>,
     /// Components of each suite.
     pub components: Vec<String>,
-    /// What hosts are to have.
+    /// The packages that hosts need.
     pub packages: Vec<String>,
-    /// What they have already.
+    /// The packages that hosts have already.
     pub base: Base,
 }
 
@@ -92,22 +92,22 @@ pub struct Archive {
     pub suites: Vec<String>,
 }
 
-/// What hosts have before anything is installed.
+/// The packages that hosts have before anything is installed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Base {
-    /// Essential packages and those of the priorities `required` and `important`, with all that they depend on: what the installers of Debian and
-    /// Ubuntu and debootstrap(8) put on every host.
+    /// Essential packages and those with the priorities `required` and `important`, with all of their dependencies: the installers of
+    /// Debian and Ubuntu and debootstrap(8) put these on every host.
     ByPriority,
     /// Packages by name.
     Listed(BTreeSet<String>),
 }
 
-/// What is known of a distribution by itself.
+/// The built-in knowledge about a distribution.
 struct Known {
     distribution: &'static str,
     mirror: &'static str,
     suites: &'static [&'static str],
-    /// Of the archive for security updates, where that is another one.
+    /// The suites of the archive for security updates, if that is a separate archive.
     security_suites: &'static [&'static str],
     components: &'static [&'static str],
 }
@@ -116,7 +116,7 @@ const DEBIAN: &str = "https://deb.debian.org/debian";
 const DEBIAN_SECURITY: &str = "https://deb.debian.org/debian-security";
 const UBUNTU: &str = "http://archive.ubuntu.com/ubuntu";
 
-/// Addresses and suites: sources.list(5) as each distribution installs it.
+/// Addresses and suites, as in the sources.list(5) that each distribution installs.
 const KNOWN: [Known; 4] = [
     Known {
         distribution: "debian-12",
@@ -195,7 +195,8 @@ impl OsPackages {
     }
 }
 
-/// The archive with security updates, where it is another one. Whoever names a mirror of the archive names one for this too: kbundle asks nobody else.
+/// The archive for security updates, if it is a separate one. If the settings name a mirror of the archive, they have to name one for this
+/// too: kbundle asks no other server.
 fn security(settings: &OsPackageSettings, known: Option<&Known>) -> Result<Option<Archive>, OsPackageSettingsError> {
     let distribution = &settings.distribution;
     let by_default: &[&str] = known.map_or(&[], |known| known.security_suites);
@@ -232,13 +233,13 @@ fn read_file(path: &Path) -> Result<Vec<u8>, OsPackageSettingsError> {
     read_regular(path).map_err(|source| OsPackageSettingsError::Read { path: path.to_owned(), source })
 }
 
-/// The packages of a file as `dpkg-query --show --showformat '${Package}\n'` prints them.
+/// The packages in a file with the output of `dpkg-query --show --showformat '${Package}\n'`.
 fn installed(path: &Path) -> Result<Base, OsPackageSettingsError> {
     let text = String::from_utf8_lossy(&read_file(path)?).into_owned();
     Ok(Base::Listed(text.split_whitespace().map(str::to_owned).collect()))
 }
 
-/// A name of a package, suite or component: it becomes a part of addresses.
+/// Checks a name of a package, suite or component, since it becomes part of addresses.
 fn plain(distribution: &DistributionName, name: &str) -> Result<String, OsPackageSettingsError> {
     let known = |byte: u8| byte.is_ascii_alphanumeric() || b"+.-_".contains(&byte);
     let good = !name.is_empty()
@@ -250,7 +251,7 @@ fn plain(distribution: &DistributionName, name: &str) -> Result<String, OsPackag
     }
 }
 
-/// Debian's name of an architecture that OCI calls `architecture`.
+/// Debian's name of the architecture that is `architecture` in OCI.
 #[must_use]
 pub fn debian_architecture(architecture: &str) -> &str {
     match architecture {

@@ -1,4 +1,4 @@
-//! What a suite has: the signed document that lists its indexes by digest.
+//! The document of a suite: it is signed and lists the suite's indexes by digest.
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
@@ -8,10 +8,10 @@ use kbundle_format::Digest;
 
 use super::OsPackageError;
 
-/// An index by what it holds.
+/// An index, with its digest and its form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IndexFile {
-    /// Its addresses below the suite, the first one first.
+    /// Its addresses below the suite, in the order to try them.
     pub paths: Vec<String>,
     /// Its digest.
     pub digest: Digest,
@@ -30,7 +30,7 @@ pub enum Compression {
     Gzip,
 }
 
-/// What is taken of the forms that an archive has, the smallest first.
+/// The forms of indexes that kbundle reads, the smallest first.
 const FORMS: [(&str, Compression); 2] = [("xz", Compression::Xz), ("gz", Compression::Gzip)];
 
 /// The document of a suite.
@@ -62,18 +62,18 @@ impl Release {
         })
     }
 
-    /// Refuses a document of another suite, which a mirror may give, and one that has expired: it may hold back later updates.
+    /// Refuses a document of another suite, which a mirror may give, and an expired one, which may hide later updates.
     ///
     /// # Errors
     /// [`OsPackageError::Suite`], [`OsPackageError::Expired`] or [`OsPackageError::Release`].
     pub fn check(&self, suite: &str, url: &str, now: SystemTime) -> Result<(), OsPackageError> {
-        // Debian's suites of the past have a path behind the name, such as `stable/updates`.
+        // Debian's former suites have a path behind the name, such as `stable/updates`.
         if !self.names.iter().any(|name| name == suite) {
             let (wanted, found) = (suite.to_owned(), self.names.join(", "));
             return Err(OsPackageError::Suite { url: url.to_owned(), wanted, found });
         }
         let Some(until) = &self.valid_until else { return Ok(()) };
-        // Dates are those of RFC 5322 with `UTC`, HTTP's have `GMT` in its place.
+        // Dates have the form of RFC 5322 with `UTC`; HTTP's have `GMT` instead.
         let end = httpdate::parse_http_date(&until.replace("UTC", "GMT"))
             .map_err(|_| OsPackageError::Release { url: url.to_owned(), reason: format!("`{until}` is not a date") })?;
         if end < now {
@@ -89,7 +89,7 @@ impl Release {
         FORMS.iter().find_map(|&(ending, compression)| {
             let path = format!("{folder}/Packages.{ending}");
             let &(digest, size) = self.files.get(&path)?;
-            // By its digest an index stays while a mirror is updated.
+            // An index remains available under its digest while a mirror is updated.
             let by_hash = self.by_hash.then(|| format!("{folder}/by-hash/SHA256/{}", digest.hex()));
             Some(IndexFile { paths: by_hash.into_iter().chain([path]).collect(), digest, size, compression })
         })

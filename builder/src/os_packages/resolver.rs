@@ -1,7 +1,7 @@
-//! Which packages others need, as dpkg will see it on a host that has the base.
+//! Resolves dependencies of packages as dpkg will on a host with the base.
 //!
-//! A name stands for the newest package of the suites. Of alternatives, the first is taken that the base or the packages taken so far satisfy, or
-//! else the first that can be added with all that it needs. Recommendations are left out.
+//! A name stands for the newest package of the suites. Of alternatives, the resolver takes the first that the base or the packages so far
+//! satisfy, or else the first that can be added with all of its dependencies. Recommendations are left out.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ use debversion::Version;
 use super::index::relations;
 use super::{Base, Index, OsPackageError, Package};
 
-/// The packages that `wanted` names and all that they need and `base` lacks, each behind those that it depends on.
+/// The packages in `wanted` and all of their dependencies that `base` lacks, each after the packages that it depends on.
 ///
 /// # Errors
 /// [`OsPackageError`]: a package, or what it needs, is missing, or two cannot be installed together.
@@ -33,16 +33,16 @@ pub fn resolve<'a>(
 
 struct Resolution<'a> {
     index: &'a Index,
-    /// Names of what hosts have, in versions that nobody states.
+    /// Names of packages that hosts have, in unknown versions.
     listed: Option<&'a BTreeSet<String>>,
     base: BTreeMap<&'a str, &'a Package>,
-    /// In the order in which they can be installed, but for those that need each other.
+    /// In the order in which they can be installed, except packages that need each other.
     taken: Vec<&'a Package>,
-    /// The names of those that were taken or whose needs are being looked for.
+    /// The names of packages that were taken, or whose dependencies are being resolved.
     begun: BTreeSet<&'a str>,
 }
 
-/// What hosts have, as far as the suites know it.
+/// The packages that hosts have, as far as the suites know them.
 fn base_of<'a>(index: &'a Index, base: &'a Base) -> BTreeMap<&'a str, &'a Package> {
     let own: Vec<_> = match base {
         Base::ByPriority => {
@@ -78,7 +78,7 @@ impl<'a> Resolution<'a> {
         Self { index, listed, base: BTreeMap::new(), taken: Vec::new(), begun: BTreeSet::new() }
     }
 
-    /// Adds a package behind all that it needs.
+    /// Adds a package after all of its dependencies.
     fn take(&mut self, package: &'a Package) -> Result<(), OsPackageError> {
         if !self.begun.insert(&package.name) {
             return Ok(());
@@ -116,12 +116,12 @@ impl<'a> Resolution<'a> {
         }))
     }
 
-    /// Whether the base or what was taken satisfies a relation.
+    /// Whether the base or the packages so far satisfy a relation.
     fn has(&self, relation: &Relation) -> bool {
         let has = |package: &&Package| {
             self.begun.contains(package.name.as_str()) || self.base.contains_key(package.name.as_str())
         };
-        // Hosts may have what no suite has any more.
+        // Hosts may have packages that are in no suite any more.
         let is_listed = || self.listed.is_some_and(|names| names.contains(&relation.name));
         candidates(self.index, relation).iter().any(has) || (self.index.get(&relation.name).is_none() && is_listed())
     }
@@ -151,7 +151,7 @@ impl<'a> Resolution<'a> {
     }
 }
 
-/// The packages that satisfy a relation: the one of the name, then those that stand for it.
+/// The packages that satisfy a relation: first the one of that name, then those that provide it.
 fn candidates<'a>(index: &'a Index, relation: &Relation) -> Vec<&'a Package> {
     let real = index.get(&relation.name).filter(|package| holds(relation, Some(&package.version)));
     let provides = |package: &&Package| {
@@ -161,7 +161,7 @@ fn candidates<'a>(index: &'a Index, relation: &Relation) -> Vec<&'a Package> {
     real.into_iter().chain(index.providers(&relation.name).filter(provides)).collect()
 }
 
-/// Whether a version is one that the relation asks for. A name that is provided without a version has none (Debian Policy 7.5).
+/// Whether a version satisfies the relation. A name that is provided without a version has none (Debian Policy 7.5).
 fn holds(relation: &Relation, version: Option<&Version>) -> bool {
     let Some((constraint, wanted)) = &relation.version else { return true };
     version.is_some_and(|version| match constraint {

@@ -3,10 +3,10 @@ use std::time::{Duration, UNIX_EPOCH};
 use super::release::Compression;
 use super::*;
 
-/// A key that `gpg` made, which signs nothing.
+/// A key made by `gpg`, which signs nothing.
 pub(crate) const KEY: &str = include_str!("test-key.asc");
 
-/// An index of these packages: name, version and further fields.
+/// An index of these packages: name, version and additional fields.
 fn index(packages: &[(&str, &str, &str)]) -> Index {
     use std::io::Write as _;
     let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());

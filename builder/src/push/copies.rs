@@ -1,4 +1,4 @@
-//! From the list of a bundle to what is copied: for each name its documents and blobs.
+//! Turns the list of a bundle into what to copy: for each name, its documents and blobs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use super::outcome::{ImageOutcome, IndexKept, State};
 use super::target::PushTarget;
 use crate::mirror::{Repository, Scheme};
 
-/// An index or manifest, byte for byte.
+/// An index or manifest, in its exact bytes.
 #[derive(Clone, Debug)]
 pub(super) struct RawDocument {
     pub media_type: String,
@@ -18,16 +18,16 @@ pub(super) struct RawDocument {
     pub bytes: Vec<u8>,
 }
 
-/// One name and all that it stands for.
+/// One name and everything that it refers to.
 #[derive(Debug)]
 pub(super) struct ImageCopy {
     pub reference: ImageRef,
     pub repository: Repository,
-    /// The index as it was published, or the manifest where the pin names that.
+    /// The index as it was published, or the manifest if the pin names that.
     pub pinned: RawDocument,
     /// Indexes within the index, the innermost first.
     pub inner_indexes: Vec<RawDocument>,
-    /// What the name stands for in a registry that takes no index without all of its manifests; absent without an index.
+    /// What the name refers to in a registry that rejects an index without all of its manifests; absent without an index.
     pub reduced: Option<RawDocument>,
     /// The manifest for each platform.
     pub manifests: Vec<RawDocument>,
@@ -35,7 +35,7 @@ pub(super) struct ImageCopy {
     pub blobs: Vec<Blob>,
 }
 
-/// What `bundle` carries, called as `target` says.
+/// The images that `bundle` carries, under the names of `target`.
 pub(super) fn of_bundle(bundle: &IndexedBundle, target: &PushTarget) -> Result<Vec<ImageCopy>, PushError> {
     let list: &BundleList = bundle.list();
     let mut by_reference: Vec<(&ImageRef, Vec<&Image>)> = Vec::new();
@@ -54,7 +54,7 @@ pub(super) fn of_bundle(bundle: &IndexedBundle, target: &PushTarget) -> Result<V
     Ok(copies)
 }
 
-/// The entry with this digest, where the bundle carries it.
+/// The entry with this digest, if the bundle carries it.
 pub(super) fn carried<'a>(bundle: &'a IndexedBundle, digest: &Digest) -> Option<&'a Entry> {
     let list: &BundleList = bundle.list();
     list.entry(EntryPath::blob(digest).as_str()).filter(|entry| bundle.carries(entry))
@@ -103,7 +103,7 @@ impl ImageCopy {
         Ok(Self { reference: reference.clone(), repository, pinned, inner_indexes, reduced, manifests, blobs })
     }
 
-    /// What the registry is asked for, to learn what is there: the tag, or each digest that the name may stand for.
+    /// The references to ask the registry for, to learn what it has: the tag, or each digest that the name may refer to.
     pub fn names(&self) -> Vec<String> {
         match self.reference.tag() {
             Some(tag) => vec![tag.to_owned()],
@@ -111,12 +111,12 @@ impl ImageCopy {
         }
     }
 
-    /// Under which name `document` is stored, so that the image's name stands for it.
+    /// The name under which `document` is stored, so that the image's name refers to it.
     pub fn name_of(&self, document: &RawDocument) -> String {
         self.reference.tag().map_or_else(|| document.digest.to_string(), str::to_owned)
     }
 
-    /// Whether the registry's name stands for this image.
+    /// Whether the registry's name refers to this image.
     pub fn is_there(&self, previous: &BTreeSet<Digest>) -> bool {
         previous.iter().any(|digest| self.accepted().contains(digest))
     }
@@ -126,7 +126,7 @@ impl ImageCopy {
         reduced.chain([self.pinned.digest]).collect()
     }
 
-    /// `REGISTRY/REPOSITORY:TAG`, or with the pinned digest where there is no tag.
+    /// `REGISTRY/REPOSITORY:TAG`, or with the pinned digest if there is no tag.
     fn full_name(&self) -> String {
         let Repository { scheme, host, path } = &self.repository;
         let scheme = if *scheme == Scheme::Http { "http://" } else { "" };
@@ -196,7 +196,7 @@ impl Source<'_> {
     }
 }
 
-/// What the bundle carries of an index: the one manifest, or an index of those that there are.
+/// The part of an index that the bundle carries: the only manifest, or an index of those that it has.
 fn reduced(images: &[&Image], manifests: &[RawDocument]) -> RawDocument {
     if let [manifest] = manifests {
         return manifest.clone();

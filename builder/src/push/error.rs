@@ -21,24 +21,24 @@ pub enum PushError {
         /// The code and message of the answer's first error.
         said: Option<String>,
     },
-    /// The registry has other content under the digest that it was given.
+    /// The registry has other content under the digest.
     #[error("the registry calls {what} {actual} instead of {expected}")]
     OtherDigest {
-        /// The name.
+        /// The name under which it was stored.
         what: String,
-        /// What was sent.
+        /// The digest that was sent.
         expected: Digest,
-        /// What the registry says.
+        /// The registry's answer.
         actual: String,
     },
-    /// Two images would get one name.
+    /// Two images would get the same name.
     #[error("{first} and {second} would both be {name}")]
     Collision {
         /// An image.
         first: String,
         /// Another image.
         second: String,
-        /// What both would be called.
+        /// The name of both.
         name: String,
     },
     /// The bundle carries none of its images.

@@ -2,13 +2,13 @@
 //!
 //! | module | what it knows |
 //! |---|---|
-//! | `target` | which registry, and what images are called there |
+//! | `target` | which registry, and the names of images there |
 //! | `copies` | from a bundle's list to what is copied |
-//! | `remote`, `upload` | what a registry is asked, and how content gets there |
+//! | `remote`, `upload` | requests to a registry, and uploads |
 //! | `outcome` | what was changed |
 //!
-//! Blobs go first, then manifests, then indexes and tags: a registry never has a name for what is not all there. What is there already is
-//! not sent again, so a run that was cut off continues where it stopped. Source: OCI distribution-spec 1.1, "Push".
+//! Blobs go first, then manifests, then indexes and tags: a registry never has a name for incomplete content. Content that the registry has
+//! is not sent again, so a run that was cut off resumes where it stopped. Source: OCI distribution-spec 1.1, "Push".
 
 mod copies;
 mod error;
@@ -39,9 +39,9 @@ pub use target::{Naming, PushTarget};
 /// Whether anything is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Writing {
-    /// Content and names.
+    /// Content and names are written.
     Allowed,
-    /// The registry is only asked what it has.
+    /// The registry is only asked.
     DryRun,
 }
 
@@ -54,7 +54,7 @@ pub struct Pusher {
     writing: Writing,
 }
 
-/// What a blob took.
+/// The work for one blob.
 #[derive(Clone, Copy, Debug, Default)]
 struct Moved {
     uploaded_bytes: u64,
@@ -103,7 +103,7 @@ impl Pusher {
         Ok(outcome)
     }
 
-    /// What the registry has under the image's name, or of its manifests where it goes by digest.
+    /// What the registry has under the image's name; for an image by digest, which of its manifests it has.
     async fn previous(&self, copy: &ImageCopy) -> Result<BTreeSet<Digest>, PushError> {
         let mut there = BTreeSet::new();
         for name in copy.names() {
@@ -112,7 +112,7 @@ impl Pusher {
         Ok(there)
     }
 
-    /// Makes sure that the registry has the blobs of `copies`, each in every repository that needs it.
+    /// Puts the blobs of `copies` into the registry, each into every repository that needs it.
     async fn blobs<'a>(
         &self,
         bundle: &Arc<IndexedBundle>,
@@ -149,7 +149,7 @@ impl Pusher {
                 (Err(_), _) => {}
             }
         }
-        // After an error others still run; they end before the runtime does.
+        // After an error, other tasks still run; they have to end before the runtime does.
         tasks.shutdown().await;
         sum
     }
@@ -179,7 +179,8 @@ impl Pusher {
         }
     }
 
-    /// The index as it was published, with those within it. Many registries take it only with the manifests of all its platforms.
+    /// Writes the index as it was published, with the indexes inside of it. Many registries accept it only with the manifests of all its
+    /// platforms.
     async fn whole_index(&self, copy: &ImageCopy) -> Result<Result<(), PushError>, PushError> {
         for inner in &copy.inner_indexes {
             if let Err(refusal) = self.remote.put_manifest(&copy.repository, &inner.digest.to_string(), inner).await? {
@@ -198,7 +199,7 @@ impl Moved {
     }
 }
 
-/// Makes sure that every repository has the blob: by what is there, by a mount from another, or by an upload.
+/// Puts the blob into every repository: it may be there already, be mounted from another repository, or be uploaded.
 async fn one_blob(
     remote: &Remote,
     bundle: &Arc<IndexedBundle>,

@@ -77,7 +77,7 @@ impl Outcome {
         self.mounted_blobs += mounted_blobs;
     }
 
-    /// How many images are in `state`.
+    /// The number of images in `state`.
     #[must_use]
     pub fn count(&self, state: State) -> usize {
         self.images.iter().filter(|image| image.state == state).count()

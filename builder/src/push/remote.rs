@@ -1,4 +1,4 @@
-//! What the registry is asked while images are copied. Source: OCI distribution-spec 1.1, "Push" and "Content Discovery".
+//! Requests to the registry while images are copied. Source: OCI distribution-spec 1.1, "Push" and "Content Discovery".
 
 use std::time::SystemTime;
 
@@ -15,7 +15,7 @@ use crate::mirror::Repository;
 use crate::registry::{Operation, Session, url};
 use crate::upstream::origin;
 
-/// The header by which registries say what they have.
+/// The header in which registries state the digest of content.
 const CONTENT_DIGEST: &str = "Docker-Content-Digest";
 /// Longest message of a registry that is shown, in characters.
 const LONGEST_MESSAGE: usize = 200;
@@ -40,7 +40,7 @@ struct RefusalReason {
 }
 
 impl Remote {
-    /// What the registry has under a tag or digest; `None` where it has nothing.
+    /// What the registry has under a tag or digest; `None` if it has nothing.
     pub async fn manifest(&self, repository: &Repository, name: &str) -> Result<Option<Digest>, PushError> {
         let address = url(repository, &format!("manifests/{name}"));
         let accept = DOCUMENT_TYPES.join(", ");
@@ -95,7 +95,7 @@ impl Remote {
         }
     }
 
-    /// Asks, and asks again after failures that may pass. Answers of any other status are returned.
+    /// Sends a request, and repeats it after temporary failures. Answers of any other status are returned.
     pub async fn ask(
         &self,
         repository: &Repository,
@@ -106,14 +106,14 @@ impl Remote {
         Ok(self.retry.run(address, Insistence::TriesAgain, attempt).await?)
     }
 
-    /// Asks once; a failure that may pass is an error.
+    /// Sends a request once; a temporary failure is an error.
     pub async fn once(
         &self,
         repository: &Repository,
         address: &str,
         request: &impl Fn(&Client, Url) -> RequestBuilder,
     ) -> Result<Response, FetchError> {
-        // Some registries have uploads elsewhere; nobody but the registry gets its token or password.
+        // Some registries have uploads on another host; only the registry itself gets its token or password.
         let response = if origin(address) == origin(&url(repository, "")) {
             self.session.registry(address, (repository, Operation::Push), request).await?
         } else {
@@ -142,7 +142,7 @@ pub(super) async fn refused(response: Response, what: String) -> PushError {
     PushError::Refused { what, status, said }
 }
 
-/// What a server says, without what would upset a terminal.
+/// A server's message without characters that would disturb a terminal.
 fn printable(text: &str) -> String {
     text.chars().filter(|letter| !letter.is_control()).take(LONGEST_MESSAGE).collect()
 }

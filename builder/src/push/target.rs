@@ -1,4 +1,4 @@
-//! Which registry images are copied to, and what they are called there.
+//! The registry that images are copied to, and their names there.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,16 +7,16 @@ use kbundle_format::ImageRef;
 
 use crate::mirror::{MirrorAddress, Repository, Scheme};
 
-/// What stands before an image's own path in the registry.
+/// The prefix of an image's own path in the registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Naming {
-    /// The prefix alone: `docker.io/library/nginx` becomes `PREFIX/library/nginx`.
+    /// Only the given prefix: `docker.io/library/nginx` becomes `PREFIX/library/nginx`.
     Path,
     /// The prefix and the upstream registry: `PREFIX/docker.io/library/nginx`.
     WithRegistry,
 }
 
-/// `REGISTRY[/PREFIX]`, with `http://` before it where the registry has no TLS.
+/// `REGISTRY[/PREFIX]`, with a leading `http://` if the registry has no TLS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PushTarget {
     address: MirrorAddress,
@@ -60,13 +60,13 @@ impl fmt::Display for PushTarget {
 }
 
 impl PushTarget {
-    /// The same, with other names for images.
+    /// The same target with other names for images.
     #[must_use]
     pub fn with_naming(self, naming: Naming) -> Self {
         Self { naming, ..self }
     }
 
-    /// Where `image` goes.
+    /// The repository for `image`.
     pub(super) fn repository(&self, image: &ImageRef) -> Repository {
         match self.naming {
             Naming::Path => self.address.repository(image.repository()),

@@ -1,7 +1,7 @@
-//! One blob on its way into a registry: a mount where another repository has it, or else an upload in pieces.
+//! Puts one blob into a registry: by a mount if another repository has it, or else by an upload in pieces.
 //!
-//! A piece that did not get through is continued where the registry says it has got to; an upload that the registry has forgotten begins
-//! again. Source: OCI distribution-spec 1.1, "Pushing a blob in chunks" and "Mounting a blob from another repository".
+//! After a broken connection, a piece continues at the registry's own position; an upload that the registry has forgotten begins again.
+//! Source: OCI distribution-spec 1.1, "Pushing a blob in chunks" and "Mounting a blob from another repository".
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -19,13 +19,13 @@ use crate::fetch::{FetchError, Insistence};
 use crate::mirror::Repository;
 use crate::registry::url;
 
-/// Bytes of a piece: what all registries take at once. Some demand more, and say so.
+/// Bytes of a piece: all registries accept this size. Some demand larger pieces, and say so.
 const PIECE_BYTES: usize = 4 << 20;
-/// Larger pieces are not made, whatever a registry demands.
+/// The largest piece, whatever a registry demands.
 const MAX_PIECE_BYTES: usize = 64 << 20;
 const MINIMUM: &str = "OCI-Chunk-Min-Length";
 
-/// How a blob got there.
+/// How a blob got into the registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Transfer {
     Uploaded,
@@ -40,9 +40,9 @@ pub(super) struct BlobUpload<'a> {
     pub digest: Digest,
 }
 
-/// An upload that the registry has begun.
+/// An upload that has begun.
 struct Begun {
-    /// Where the next piece goes.
+    /// The address for the next piece.
     location: String,
     piece_bytes: usize,
 }
@@ -79,7 +79,7 @@ impl BlobUpload<'_> {
         let reading = tokio::task::spawn_blocking(move || {
             let mut sink = Pieces { sender, piece: Vec::new(), piece_bytes };
             bundle.copy_entry(&entry, &mut sink)?;
-            // It fails only where the upload has, which says why itself.
+            // It fails only if the upload has failed, whose own error says why.
             drop(sink.flush());
             Ok::<(), ReadError>(())
         });
@@ -90,12 +90,12 @@ impl BlobUpload<'_> {
             offset += piece.len() as u64;
             item.set_position(offset);
         }
-        // The blob gets its name only after the whole of it was compared with the list.
+        // The blob gets its name only after its whole content was compared with the list.
         reading.await.map_err(|source| PushError::Registry(FetchError::Task { source }))??;
         self.finish(&location).await
     }
 
-    /// Sends a piece that begins at `offset`; returns where the next one goes.
+    /// Sends a piece that begins at `offset`; returns the address for the next one.
     async fn send(&self, location: String, piece: &[u8], offset: u64) -> Result<String, PushError> {
         let mut is_first = true;
         let attempt = || {
@@ -128,13 +128,13 @@ impl BlobUpload<'_> {
         }
     }
 
-    /// How much of a piece the registry has, after the connection broke off, and where the rest goes.
+    /// How much of a piece the registry has after the connection broke, and the address for the rest.
     async fn progress(&self, location: &str, offset: u64, length: usize) -> Result<(String, usize), FetchError> {
         let response = self.remote.once(self.repository, location, &|client: &Client, url| client.get(url)).await?;
         let range = response.headers().get(RANGE).and_then(|range| range.to_str().ok());
         let last = range.and_then(|range| range.trim_start_matches("bytes=").strip_prefix("0-")?.parse::<u64>().ok());
         let there = next_location(location, &response).unwrap_or_else(|| location.to_owned());
-        // An empty upload has the range 0-0 as well as one of a single byte does.
+        // An empty upload has the range 0-0, and so has an upload of a single byte.
         let has = last.map_or(0, |last| if last == 0 { 0 } else { last + 1 });
         let sent = usize::try_from(has.saturating_sub(offset)).unwrap_or(usize::MAX);
         if response.status().is_success() && has >= offset && sent <= length {
@@ -170,7 +170,7 @@ fn next_location(asked: &str, response: &Response) -> Option<String> {
     Some(Url::parse(asked).ok()?.join(location).ok()?.to_string())
 }
 
-/// Passes content on in pieces of one size.
+/// Passes content on in pieces of the same size.
 struct Pieces {
     sender: mpsc::Sender<Vec<u8>>,
     piece: Vec<u8>,
@@ -187,13 +187,13 @@ impl Write for Pieces {
         Ok(taken)
     }
 
-    /// Passes on what there is; called at the end as well.
+    /// Passes on the collected content; also called at the end.
     fn flush(&mut self) -> io::Result<()> {
         if self.piece.is_empty() {
             return Ok(());
         }
         let piece = std::mem::take(&mut self.piece);
-        // Nobody takes it any more: the upload failed, and says why itself.
+        // Nobody receives it any more: the upload failed, and its own error says why.
         self.sender.blocking_send(piece).map_err(|_| io::ErrorKind::BrokenPipe.into())
     }
 }

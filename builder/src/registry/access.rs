@@ -1,7 +1,7 @@
-//! Access to registries: which answer a challenge gets, and for how long the answer is kept.
+//! Access to registries: the answers to challenges, and how long they are kept.
 //!
-//! A credential is looked up for the host and repository that are asked, and goes to that host, or to the token server that it
-//! names. Source: CNCF distribution, "Token Authentication Specification" and "`OAuth2` Token Authentication".
+//! A credential is looked up for the requested host and repository. It goes to that host, or to the token server that the host names.
+//! Source: CNCF distribution, "Token Authentication Specification" and "`OAuth2` Token Authentication".
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use super::keyring::Keyring;
 use crate::fetch::FetchError;
 use crate::mirror::{Repository, Scheme};
 
-/// What is done in a repository.
+/// An operation in a repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Operation {
     /// Reading.
@@ -37,7 +37,7 @@ impl Operation {
     }
 }
 
-/// What a request carries.
+/// The authorization in a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Authorization {
     Bearer(Secret),
@@ -61,7 +61,7 @@ pub(super) struct Authorizer {
     granted: Mutex<HashMap<(String, String, Operation), Authorization>>,
 }
 
-/// What a token server gives.
+/// The answer of a token server.
 #[derive(Deserialize)]
 struct TokenAnswer {
     token: Option<String>,
@@ -77,12 +77,13 @@ impl Authorizer {
         (address::origin(repository), repository.path.clone(), operation)
     }
 
-    /// What was granted before.
+    /// The authorization that was granted before.
     pub async fn granted(&self, repository: &Repository, operation: Operation) -> Option<Authorization> {
         self.granted.lock().await.get(&Self::key(repository, operation)).cloned()
     }
 
-    /// What to ask with again after `refusal`, which came in spite of `used`; `None` where the user has nothing that is demanded.
+    /// The authorization for the next attempt after `refusal`, in which `used` was not enough; `None` if the user has nothing that the
+    /// registry demands.
     pub async fn answer(
         &self,
         clients: &Clients,
@@ -91,7 +92,7 @@ impl Authorizer {
         used: Option<&Authorization>,
     ) -> Result<Option<Authorization>, FetchError> {
         let key = Self::key(repository, operation);
-        // Held while asking, so that many blobs of one image ask once.
+        // Held during the request, so that many blobs of one image need only one request.
         let mut granted = self.granted.lock().await;
         if let Some(newer) = granted.get(&key).filter(|newer| Some(*newer) != used) {
             return Ok(Some(newer.clone()));
@@ -133,7 +134,7 @@ impl Asking<'_> {
         }
     }
 
-    /// What the registry demands at its root, for those that say nothing elsewhere.
+    /// The registry's demands at its root, for registries that state none elsewhere.
     async fn challenges_of_registry(&self) -> Result<Challenges, FetchError> {
         let root = format!("{}/v2/", address::origin(self.repository));
         let url = self.parsed(&root)?;
@@ -188,7 +189,7 @@ impl Asking<'_> {
             .ok_or_else(|| self.refused(format!("its token server {server} gave no token")))
     }
 
-    /// What the token is asked for: the scopes of the challenge, or, where it says nothing, the operation in the repository.
+    /// The scopes to ask a token for: those of the challenge or, if it has none, the operation in the repository.
     fn questions(&self, bearer: &Bearer) -> Vec<(&'static str, String)> {
         let usual = || format!("repository:{}:{}", self.repository.path, self.operation.actions());
         let scopes = bearer.scope.clone().unwrap_or_else(usual);

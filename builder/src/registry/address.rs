@@ -1,13 +1,13 @@
-//! Where a registry has things. Source: OCI distribution-spec 1.1, "Endpoints".
+//! Addresses in a registry. Source: OCI distribution-spec 1.1, "Endpoints".
 
 use kbundle_format::{Digest, ImageRef};
 
 use crate::mirror::{Mirrors, Repository};
 
-/// Docker's own registry answers under another name than its images bear.
+/// Docker's own registry is on another host than the one in its images' names.
 const DOCKER_HUB: (&str, &str) = ("docker.io", "index.docker.io");
 
-/// Where the index or manifest of `image` is asked for first: by its digest where that is known, or by its tag.
+/// The first address to ask for the index or manifest of `image`: by its digest if it is known, or by its tag.
 #[must_use]
 pub fn manifest_url(mirrors: &Mirrors, image: &ImageRef, digest: Option<&Digest>) -> String {
     document_address(&mirrors.repository(image), image, digest)
@@ -20,7 +20,7 @@ pub(crate) fn document_address(repository: &Repository, image: &ImageRef, digest
     url(repository, &format!("manifests/{reference}"))
 }
 
-/// The host that answers for the registry `name`; Docker's own goes by another name.
+/// The host of the registry `name`; Docker's own has another name.
 #[must_use]
 pub fn registry_host(name: &str) -> String {
     let (hub, host) = DOCKER_HUB;

@@ -13,11 +13,11 @@ use serde::Deserialize;
 use super::credential::{Credential, CredentialError, Secret};
 use super::helper;
 
-/// How Docker calls its own registry in its configuration and towards helpers.
+/// Docker's name for its own registry in its configuration and for helpers.
 const DOCKER_HUB_KEY: &str = "https://index.docker.io/v1/";
 const DOCKER_HUB_HOST: &str = "index.docker.io";
 
-/// What one file says.
+/// The content of one file.
 #[derive(Debug)]
 pub(super) struct AuthFile {
     path: PathBuf,
@@ -37,7 +37,7 @@ struct Content {
     cred_helpers: BTreeMap<String, String>,
 }
 
-/// What Docker and Podman keep of a registry. `docker login` leaves an empty one where a helper has the rest.
+/// The entry of Docker and Podman for a registry. `docker login` leaves an empty one if a helper has the rest.
 #[derive(Deserialize)]
 struct Entry {
     auth: Option<Secret>,
@@ -54,7 +54,7 @@ impl std::fmt::Debug for Entry {
 }
 
 impl Entry {
-    /// `None` where it says nothing.
+    /// The credential in the entry; `None` if it has none.
     fn credential(&self) -> Result<Option<Credential>, ()> {
         let said = |secret: &Option<Secret>| secret.clone().filter(|Secret(text)| !text.is_empty());
         if let Some(token) = said(&self.identitytoken) {
@@ -74,7 +74,7 @@ impl Entry {
 fn decode(auth: &str) -> Option<Credential> {
     let decoded = String::from_utf8(BASE64.decode(auth.trim()).ok()?).ok()?;
     let (user, password) = decoded.split_once(':')?;
-    // Docker's own client takes zero bytes off the end.
+    // Docker's own client removes zero bytes from the end.
     Some(Credential::Password(user.to_owned(), Secret(password.trim_end_matches('\0').to_owned())))
 }
 
@@ -96,7 +96,7 @@ impl AuthFile {
         }
     }
 
-    /// The credential for `repository` on `host`: of the longest namespace that the file has one for, or of the host.
+    /// The credential for `repository` on `host`: that of the longest namespace with one in the file, or that of the host.
     ///
     /// # Errors
     /// [`CredentialError::Entry`] or [`CredentialError::Helper`].
@@ -137,7 +137,7 @@ impl AuthFile {
     }
 }
 
-/// The host that a key is about; a key with a path and no scheme is about a namespace, and equals no host.
+/// The host of a key. A key with a path and no scheme is for a namespace, and equals no host.
 fn host_of(key: &str) -> &str {
     let bare = key.strip_prefix("https://").or_else(|| key.strip_prefix("http://"));
     let host = match bare {
@@ -150,7 +150,7 @@ fn host_of(key: &str) -> &str {
     }
 }
 
-/// What helpers know a registry by.
+/// The name of a registry for helpers.
 fn server_name(host: &str) -> String {
     if host_of(host) == DOCKER_HUB_HOST { DOCKER_HUB_KEY.to_owned() } else { host.to_owned() }
 }

@@ -1,4 +1,4 @@
-//! Certificates of one host: the authorities that it is believed by, and the one that the user shows to it.
+//! Certificates for one host: the authorities that are trusted for it, and the client certificate that the user presents to it.
 //!
 //! Source: containers-certs.d(5) and Docker, "Verify repository client with certificates": in the folder `HOST[:PORT]`, `*.crt` are
 //! authorities, and `NAME.cert` with `NAME.key` is the client's.
@@ -12,13 +12,13 @@ use reqwest::{Certificate, Identity};
 
 use crate::fetch::FetchError;
 
-/// What a host's folder holds.
+/// The content of a host's folder.
 pub(super) struct HostCertificates {
     pub authorities: Vec<Certificate>,
     pub identity: Option<Identity>,
 }
 
-/// Of the first of `folders` that has a folder for `host`.
+/// Reads the first folder for `host` below `folders`.
 pub(super) fn of_host(folders: &[PathBuf], host: &str) -> Result<Option<HostCertificates>, FetchError> {
     match folders.iter().map(|folder| folder.join(host)).find(|folder| folder.is_dir()) {
         Some(folder) => read(&folder).map(Some),

@@ -1,4 +1,4 @@
-//! What a registry demands before it answers: the header `WWW-Authenticate`.
+//! The demands of a registry before it answers: the header `WWW-Authenticate`.
 //!
 //! Source: RFC 9110, 11.6.1; CNCF distribution, "Token Authentication Specification".
 
@@ -8,13 +8,13 @@ use reqwest::header::{HeaderMap, WWW_AUTHENTICATE};
 /// The demands of an answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Challenges {
-    /// A token, and where it is to be had.
+    /// A token, and the server that gives it.
     pub bearer: Option<Bearer>,
     /// User and password.
     pub basic: bool,
 }
 
-/// Where a token is to be had, and for what.
+/// The server that gives a token, and what to ask it for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Bearer {
     pub realm: Url,
@@ -24,7 +24,7 @@ pub(super) struct Bearer {
 }
 
 impl Challenges {
-    /// Of the headers of an answer: in one header or several, in any order. What cannot be read is left out.
+    /// The demands in the headers of an answer: in one header or several, in any order. Unreadable ones are left out.
     pub fn of(headers: &HeaderMap) -> Self {
         let mut challenges = Self::default();
         for value in headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok()) {
@@ -49,7 +49,7 @@ impl Challenges {
         challenges
     }
 
-    /// Whether nothing is demanded that is known here.
+    /// Whether no known demand is in it.
     pub fn is_empty(&self) -> bool {
         self.bearer.is_none() && !self.basic
     }

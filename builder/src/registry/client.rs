@@ -1,4 +1,4 @@
-//! HTTP clients: one for all hosts, and one of its own for each host that has certificates of its own.
+//! HTTP clients: one for all hosts, and a separate one for each host with certificates of its own.
 //!
 //! Trusted: the system's certificate authorities, Mozilla's (compiled in, for hosts without any), and those of `--ca-file`.
 
@@ -18,19 +18,19 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 const USER_AGENT: &str = concat!("kbundle/", env!("CARGO_PKG_VERSION"));
 pub(super) const MOST_REDIRECTS: usize = 10;
 
-/// How servers are reached.
+/// Settings for connections to servers.
 #[derive(Clone, Debug)]
 pub struct HttpSettings {
-    /// Longest silence of a server, in the middle of an answer or before it.
+    /// Longest silence of a server, before an answer or in the middle of it.
     pub timeout: Duration,
     /// PEM certificates of additional authorities.
     pub ca_file: Option<PathBuf>,
-    /// Folders with a folder for each host that has authorities or a client certificate of its own, the first one first.
+    /// Folders that may contain a folder for a host, with authorities or a client certificate for it; in this order.
     pub certificate_folders: Vec<PathBuf>,
 }
 
 impl HttpSettings {
-    /// The usual folders after `named`. Source: containers-certs.d(5); Docker, "Verify repository client with certificates".
+    /// `named` and then the usual folders. Source: containers-certs.d(5); Docker, "Verify repository client with certificates".
     #[must_use]
     pub fn certificate_folders(named: Option<PathBuf>) -> Vec<PathBuf> {
         let home = std::env::home_dir().map(|home| home.join(".config/containers/certs.d"));
@@ -38,7 +38,7 @@ impl HttpSettings {
         named.into_iter().chain(home).chain(system).collect()
     }
 
-    /// Makes sure that the authorities can be read.
+    /// Checks that the authorities can be read.
     ///
     /// # Errors
     /// [`FetchError::Client`].
@@ -53,7 +53,7 @@ pub(super) struct Clients {
     settings: HttpSettings,
     /// For hosts without certificates of their own.
     usual: reqwest::Client,
-    /// By `HOST[:PORT]`; `None` for those that `usual` serves.
+    /// By `HOST[:PORT]`; `None` for hosts that use `usual`.
     of_hosts: Mutex<HashMap<String, Option<reqwest::Client>>>,
 }
 
@@ -82,7 +82,7 @@ impl Clients {
     }
 }
 
-/// Follows redirects that stay on the host: no other host is shown the client certificate, nor believed by this one's authority.
+/// Follows redirects only on the same host: no other host gets the client certificate, or is trusted because of this one's authority.
 fn within_the_host(attempt: Attempt<'_>) -> reqwest::redirect::Action {
     if attempt.previous().len() > MOST_REDIRECTS {
         return attempt.error("too many redirects");
@@ -91,13 +91,13 @@ fn within_the_host(attempt: Attempt<'_>) -> reqwest::redirect::Action {
     if stays { attempt.follow() } else { attempt.stop() }
 }
 
-/// `HOST`, or `HOST:PORT` where the address has a port.
+/// `HOST`, or `HOST:PORT` if the address has a port.
 fn authority(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
-/// A client without certificates of any one host.
+/// A client without certificates for a single host.
 pub(crate) fn http_client(settings: &HttpSettings, redirects: Policy) -> Result<reqwest::Client, FetchError> {
     build(settings, redirects, None)
 }
@@ -135,8 +135,8 @@ fn build(
     builder.tls_certs_merge(authorities).build().map_err(|source| error(source.into()))
 }
 
-/// TLS by ring: it builds without cmake, and into a static program.
+/// Uses ring for TLS: it builds without cmake, and into a static program.
 fn use_ring() {
-    // An error says that a provider was chosen before, by this very function.
+    // An error means that this function has chosen the provider before.
     drop(rustls::crypto::ring::default_provider().install_default());
 }

@@ -5,7 +5,7 @@ use std::{fmt, io};
 
 use serde::Deserialize;
 
-/// A password or token. It never shows.
+/// A password or token. It is never shown.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Secret(pub String);
 
@@ -32,7 +32,7 @@ pub(super) enum Credential {
     RegistryToken(Secret),
 }
 
-/// Why credentials cannot be read. No variant holds a part of one.
+/// Why credentials cannot be read. No variant contains a part of a credential.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CredentialError {
@@ -44,7 +44,7 @@ pub enum CredentialError {
         /// The cause.
         source: io::Error,
     },
-    /// Not of its shape. serde's own words would show what the file holds.
+    /// The file does not have the right shape. serde's own message would show its content.
     #[error("{} does not hold credentials for registries: JSON of another form at line {line} column {column}", path.display())]
     Syntax {
         /// The file.
@@ -65,11 +65,11 @@ pub enum CredentialError {
     /// A credential helper failed.
     #[error("the credential helper `{helper}` has no credential for {registry}: {reason}")]
     Helper {
-        /// Its program.
+        /// The helper's program.
         helper: String,
-        /// What it was asked for.
+        /// The registry that it was asked about.
         registry: String,
-        /// Why.
+        /// The reason.
         reason: &'static str,
     },
 }

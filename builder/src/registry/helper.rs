@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::credential::{Credential, CredentialError, Secret};
 
-/// What helpers print for a registry that they do not know (`credentials/error.go`).
+/// Helpers print this for a registry that they do not know (`credentials/error.go`).
 const NOT_FOUND: &str = "credentials not found in native keychain";
 
 /// Asks `docker-credential-HELPER` for the credential of `server`.

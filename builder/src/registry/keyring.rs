@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use super::auth_file::AuthFile;
 use super::credential::{Credential, CredentialError};
 
-/// Credentials for registries. Each registry or namespace gets its own and no other.
+/// Credentials for registries. Each registry or namespace gets only its own.
 #[derive(Debug, Default)]
 pub struct Keyring(Vec<AuthFile>);
 
 impl Keyring {
-    /// Reads the file that was named, by flag or in `REGISTRY_AUTH_FILE`, or else those of [`usual_files`] that exist.
+    /// Reads the file that is named by a flag or in `REGISTRY_AUTH_FILE`, or else the existing ones of [`usual_files`].
     ///
     /// # Errors
     /// [`CredentialError::Read`] or [`CredentialError::Syntax`].
@@ -26,7 +26,7 @@ impl Keyring {
         files.iter().filter(|path| path.exists()).map(|path| AuthFile::read(path)).collect::<Result<_, _>>().map(Self)
     }
 
-    /// The credential for `repository` on `host`: that of the first file that has one, and there of the longest namespace.
+    /// The credential for `repository` on `host`: from the first file that has one, and in that file for the longest namespace.
     pub(super) fn find(&self, host: &str, repository: &str) -> Result<Option<Credential>, CredentialError> {
         for file in &self.0 {
             if let Some(credential) = file.find(host, repository)? {
@@ -37,11 +37,11 @@ impl Keyring {
     }
 }
 
-/// Where credentials are, the first file first. Source: containers-auth.json(5), "FILES"; Docker CLI, `DOCKER_CONFIG`.
+/// The files with credentials, in this order. Source: containers-auth.json(5), "FILES"; Docker CLI, `DOCKER_CONFIG`.
 fn usual_files(variable: impl Fn(&str) -> Option<OsString>, home: Option<&Path>, user: u32) -> Vec<PathBuf> {
     let below = |name: &str| variable(name).map(PathBuf::from);
     let runtime = below("XDG_RUNTIME_DIR").unwrap_or_else(|| format!("/run/containers/{user}").into());
-    // Without XDG_RUNTIME_DIR the folder is named differently.
+    // Without XDG_RUNTIME_DIR, the folder has another name.
     let runtime = if variable("XDG_RUNTIME_DIR").is_some() { runtime.join("containers") } else { runtime };
     let in_home = |path: &str| home.map(|home| home.join(path));
     let config = below("XDG_CONFIG_HOME").or_else(|| in_home(".config")).map(|folder| folder.join("containers"));

@@ -1,10 +1,10 @@
-//! How registries and web servers are asked: their addresses, what they are told of the user, and whom they are believed to be.
+//! Requests to registries and web servers: their addresses, the user's credentials, and the certificates that are trusted.
 //!
 //! | module | what it knows |
 //! |---|---|
 //! | `address` | where a registry has its indexes, manifests and blobs |
 //! | `credential`, `auth_file`, `helper`, `keyring` | users, passwords and tokens, as Docker and containers/image keep them |
-//! | `challenge`, `access` | what a registry demands, and the answer to it |
+//! | `challenge`, `access` | the demands of a registry, and the answers to them |
 //! | `certificates`, `client` | TLS: authorities and client certificates, for all and for one host |
 //! | `session` | one request, with all of that |
 

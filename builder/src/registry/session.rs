@@ -38,9 +38,9 @@ impl Session {
         self.send(url, None, &request).await
     }
 
-    /// Asks a registry for `url`, which is within `repository`; what `request` makes may be sent twice.
+    /// Asks a registry for `url`, which is within `repository`; the request that `request` makes may be sent twice.
     ///
-    /// Answers of any status are returned; 401 only where the user has nothing to answer it with.
+    /// Answers of any status are returned; 401 only if the user has no credential for it.
     pub async fn registry(
         &self,
         url: &str,
@@ -72,7 +72,7 @@ impl Session {
             None => first,
         };
         let response = first.send().await.map_err(|error| FetchError::no_answer(url, &error))?;
-        // A client with certificates of its host does not follow to other hosts, which are asked without authorization.
+        // A client with a host's own certificates does not follow redirects to other hosts; these are asked without authorization.
         let elsewhere = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
         let Some(elsewhere) = elsewhere.filter(|_| response.status().is_redirection()) else { return Ok(response) };
         let Ok(elsewhere) = response.url().join(elsewhere) else { return Ok(response) };

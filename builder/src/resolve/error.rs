@@ -7,12 +7,12 @@ use kbundle_format::{Component, Digest, ImageRef, KubeVersion, Platform};
 use crate::spec::ImageRequestError;
 use crate::version_request::VersionRequest;
 
-/// Content of a selection that nothing pins.
+/// Content of a selection without a pin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Loose {
     /// Its address or image reference.
     pub what: String,
-    /// The component or add-on that it belongs to; absent where it is Kubernetes' own image or the site's.
+    /// The component or add-on that it belongs to; absent for Kubernetes' own images and the site's.
     pub of: Option<Component>,
 }
 
@@ -20,12 +20,12 @@ pub struct Loose {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ResolveError {
-    /// The catalog knows other releases.
+    /// The catalog has other releases.
     #[error("the catalog has no Kubernetes {version}{}; it has {}", meant(nearest_version(&version.to_string(), texts(known))), words(known))]
     Release {
-        /// What was asked for.
+        /// The wanted release.
         version: VersionRequest,
-        /// What there is.
+        /// The releases that it has.
         known: Vec<String>,
     },
     /// A release names a component that the catalog lacks.
@@ -45,12 +45,12 @@ pub enum ResolveError {
         name: String,
         /// Its version.
         version: String,
-        /// What was asked for.
+        /// The wanted platform.
         platform: Platform,
-        /// What there is.
+        /// The platforms that it has.
         known: Vec<String>,
     },
-    /// No add-on of that name goes with the release.
+    /// No add-on of this name suits the release.
     #[error(
         "the catalog has no add-on `{name}` for Kubernetes {release}{}; it has {}",
         meant(nearest(name, texts(known))),
@@ -59,20 +59,20 @@ pub enum ResolveError {
     Addon {
         /// The release.
         release: KubeVersion,
-        /// What was asked for.
+        /// The name that was asked for.
         name: String,
-        /// What there is.
+        /// The add-ons that suit it.
         known: Vec<String>,
     },
-    /// Nobody pins the content, and nobody said that this is fine.
+    /// The content has no pin, and the spec does not accept that.
     #[error("nothing pins {}", loose_words(loose))]
     Unpinned {
-        /// All of it.
+        /// All such content.
         loose: Vec<Loose>,
-        /// Networks of the release that could be had instead, because they are pinned; empty where the network is not at fault.
+        /// Networks for the release that have pins and could be used instead; empty if the network is not the cause.
         pinned_networks: Vec<String>,
     },
-    /// One reference with two digests.
+    /// One reference is pinned to two digests.
     #[error("image {reference} is pinned to {first} and to {second}")]
     TwoDigests {
         /// The image.
@@ -82,13 +82,13 @@ pub enum ResolveError {
         /// The other.
         second: Digest,
     },
-    /// Manifests or a chart of the site have the name of an add-on, or of each other.
+    /// Manifests or a chart of the site have the same name as an add-on, or as each other.
     #[error("`{name}` is the name of something else that cluster.yaml lists under addons; choose another one")]
     SameName {
         /// The name.
         name: String,
     },
-    /// `after` in bundle.yaml is about something that the bundle does not have.
+    /// `after` in bundle.yaml names something that the bundle does not have.
     #[error(
         "`after` has `{name}`, which is not in the bundle{}; the bundle has {}",
         meant(nearest(name, texts(known))),
@@ -124,32 +124,32 @@ pub enum ResolveError {
         /// The release.
         release: KubeVersion,
     },
-    /// Charts are rendered on the machine that builds.
+    /// Charts are rendered on the machine that builds, and helm has no file for it.
     #[error("charts are rendered here, on {platform}, and the catalog has helm {version} for {} only", words(known))]
     HelmPlatform {
         /// The builder's platform.
         platform: String,
         /// The version of helm.
         version: String,
-        /// What there is.
+        /// The platforms that it has.
         known: Vec<String>,
     },
-    /// Manifests of the site name an image in a way that no registry is known for.
+    /// Manifests of the site name an image in a form that has no known registry.
     #[error("the image `{image}` cannot be carried ({place})")]
     SiteImage {
         /// The image, as the manifests name it.
         image: String,
-        /// Where it is named.
+        /// The place of the name.
         place: String,
-        /// Why.
+        /// The reason.
         source: ImageRequestError,
     },
-    /// A name that does not fit into a bundle.
+    /// A name that is not possible in a bundle.
     #[error("{what} cannot be named in a bundle")]
     Name {
         /// An address or a manifest's name.
         what: String,
-        /// Why.
+        /// The reason.
         source: kbundle_format::text::TextError,
     },
 }
@@ -170,7 +170,7 @@ fn loose_words(loose: &[Loose]) -> String {
     groups.iter().map(group).collect::<Vec<_>>().join(" and ")
 }
 
-/// What was meant instead, where there is something near.
+/// The hint about a similar name, if there is one.
 fn meant(near: Option<&str>) -> String {
     near.map(|near| format!(" (did you mean `{near}`?)")).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! The images of a bundle, selected again.
+//! Selects the images of a bundle again.
 
 use kbundle_format::{BundleList, Image, PinSource};
 

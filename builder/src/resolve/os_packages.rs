@@ -7,7 +7,7 @@ use super::{Pin, SelectedArtifact, Selection};
 use crate::os_packages::{OsPackageError, OsPackages, Package};
 
 impl Selection {
-    /// Adds the file of a package, unless another platform has brought it.
+    /// Adds the file of a package, unless another platform has added it.
     pub(crate) fn add_os_package(
         &mut self,
         of: &OsPackages,
@@ -40,7 +40,8 @@ impl Selection {
     }
 }
 
-/// Where a package lies in the bundle: the usual name of its file, with a dash for each letter that paths of entries lack.
+/// The path of a package in the bundle: the usual name of its file, with a dash in place of each character that is not allowed in paths of
+/// entries.
 fn entry_path(of: &OsPackages, package: &Package) -> String {
     let Package { name, version, architecture, .. } = package;
     let known = |letter: char| if letter.is_ascii_alphanumeric() || "._-+".contains(letter) { letter } else { '-' };

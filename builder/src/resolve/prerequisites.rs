@@ -1,4 +1,4 @@
-//! Which add-ons of a bundle need others first, as the catalog and bundle.yaml say it.
+//! Which add-ons of a bundle need others first, by the catalog and bundle.yaml.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use crate::catalog::{AddonKind, Catalog, Release};
 use crate::spec::BundleSpec;
 
 impl Catalog {
-    /// The needs of everything that cluster.yaml can list.
+    /// The prerequisites of everything that cluster.yaml can list.
     ///
     /// # Errors
     /// [`ResolveError::UnknownInAfter`], [`ResolveError::Needed`] or [`ResolveError::Circle`].
@@ -42,7 +42,7 @@ impl Catalog {
         }
     }
 
-    /// The add-on with all that it needs, directly or by others, as far as the catalog has it.
+    /// The add-on with all of its prerequisites, direct and indirect, as far as the catalog has them.
     pub(crate) fn with_prerequisites(&self, name: &str) -> Vec<String> {
         let mut names = vec![name.to_owned()];
         let mut next = 0;

@@ -1,4 +1,4 @@
-//! What the site adds by files of its own: manifests and charts, with the images that they name.
+//! Content from the site's own files: manifests and charts, with the images that they name.
 
 use std::collections::BTreeSet;
 
@@ -98,7 +98,7 @@ fn add_manifests(
     selection.add_found_images(&manifests.images, &component, left_out)
 }
 
-/// Adds what of a chart lies beside bundle.yaml.
+/// Adds the files of a chart that are beside bundle.yaml.
 fn add_local_files(selection: &mut Selection, chart: &SiteChart) -> Result<(), ResolveError> {
     let (folder, component) = (chart.folder(), chart.component());
     if let ChartOrigin::Local(file) = &chart.origin {
@@ -111,7 +111,7 @@ fn add_local_files(selection: &mut Selection, chart: &SiteChart) -> Result<(), R
     Ok(())
 }
 
-/// Adds a file that hosts get.
+/// Adds a file for hosts.
 fn add_host_file(selection: &mut Selection, number: usize, site: &SiteFile) -> Result<(), ResolveError> {
     let version = site.file.digest.hex()[..12].to_owned();
     let component = Component { name: "site-file".to_owned(), version };
@@ -158,7 +158,7 @@ impl SiteChart {
         Component { name: self.release.clone(), version: self.version.clone() }
     }
 
-    /// Where the archive of the chart lies in the bundle.
+    /// The path of the chart's archive in the bundle.
     fn archive(&self) -> String {
         format!("{}/chart.tgz", self.folder())
     }
@@ -172,7 +172,8 @@ impl Selection {
         Ok(())
     }
 
-    /// Adds the images that a chart names, but for those that are left out, and refuses those that nothing pins unless content is taken as it comes.
+    /// Adds the images that a chart names, except those that are left out. Refuses images without a pin unless content is taken as it
+    /// comes.
     pub(crate) fn add_images_of(
         &mut self,
         chart: &SiteChart,
@@ -206,7 +207,7 @@ impl Selection {
         Ok(())
     }
 
-    /// What only looks like an image in objects of `name`, and is not in the bundle: a line for each.
+    /// Text in objects of `name` that only looks like an image, and is not in the bundle: a line for each.
     #[must_use]
     pub fn doubtful(&self, name: &str, found: &FoundImages) -> Vec<String> {
         let missing = found

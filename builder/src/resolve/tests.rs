@@ -145,7 +145,7 @@ fn workers_get_a_load_balancer_unless_it_is_left_out() {
     assert_eq!(pinned.images.iter().filter(|image| image.reference == found[0].reference).count(), 1);
 }
 
-/// Upstream's own word on what it tested is in the facts; here is only that no release goes without.
+/// The facts say which versions upstream has tested. This test only checks that no release lacks them.
 #[test]
 fn every_release_of_the_built_in_catalog_has_the_defaults() {
     let catalog = built_in();

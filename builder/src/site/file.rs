@@ -1,4 +1,4 @@
-//! Files of the site's own that hosts get.
+//! Files of the site's own for hosts.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -34,22 +34,22 @@ pub struct FileSettings {
     pub restart: Option<UnitName>,
 }
 
-/// A file to carry, and where hosts get it.
+/// A file to carry, and its place on hosts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SiteFile {
     /// The file.
     pub file: LocalFile,
     /// Hosts that get it.
     pub roles: BTreeSet<Role>,
-    /// Where, and how.
+    /// Its path, owner and mode on hosts.
     pub host_file: HostFile,
 }
 
 impl SiteFile {
-    /// Reads the files that `settings` name, which are relative to `base`.
+    /// Reads the files in `settings`; their paths are relative to `base`.
     ///
     /// # Errors
-    /// [`SiteError::Read`], or [`SiteError::SamePath`] where hosts of one role would get two files at one path.
+    /// [`SiteError::Read`], or [`SiteError::SamePath`] when hosts of one role would get two files at one path.
     pub fn read_all(base: &Path, settings: &[FileSettings]) -> Result<Vec<Self>, SiteError> {
         let mut files: Vec<Self> = Vec::new();
         for FileSettings { file, path, roles, owner, mode, restart } in settings {

@@ -1,7 +1,8 @@
 //! The images that Kubernetes objects name.
 //!
-//! Certain are those of containers and of image volumes, in objects of any kind: pod templates lie at different places of different kinds, and custom
-//! resources have them too. Doubtful is what only looks like an image: a field of another name, an argument, an environment variable, an annotation.
+//! Images of containers and of image volumes are certain, in objects of any kind: pod templates are at different places in different kinds,
+//! and custom resources have them too. Text that only looks like an image is doubtful: a field of another name, an argument, an environment
+//! variable, an annotation.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -42,7 +43,7 @@ pub fn find(objects: &[Value]) -> FoundImages {
         search.value(object, &mut Vec::new());
     }
     let Search { certain, mut doubtful, .. } = search;
-    // What is certain at one place is certain.
+    // An image that is certain at one place is certain.
     doubtful.retain(|image, _| !certain.contains_key(image));
     let list = |found: BTreeMap<String, BTreeSet<String>>| {
         found.into_iter().map(|(image, places)| FoundImage { image, places }).collect()
@@ -58,7 +59,7 @@ struct Search {
 }
 
 impl Search {
-    /// Goes through a value. `path` holds the fields that lead to it.
+    /// Walks through a value. `path` has the fields that lead to it.
     fn value(&mut self, value: &Value, path: &mut Vec<String>) {
         match value {
             Value::Object(fields) => {
@@ -87,7 +88,7 @@ impl Search {
             self.certain.entry(text.to_owned()).or_default().insert(place);
             return;
         }
-        // `--reloader-image=registry.example/reloader:1` and `IMAGE=…` name an image behind the sign.
+        // In `--reloader-image=registry.example/reloader:1` and `IMAGE=…`, the image is after the equals sign.
         let named = text.rsplit_once('=').map_or(text, |(_, value)| value);
         if looks_like_an_image(named) {
             let place = self.place(path);
@@ -114,7 +115,8 @@ fn is_index(field: &str) -> bool {
     field.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// `REGISTRY/REPOSITORY` with a tag or a digest, where the registry has a dot or a port. A plain word with a colon is too often something else.
+/// Whether the text is `REGISTRY/REPOSITORY` with a tag or a digest, and the registry has a dot or a port. A plain word with a colon is too
+/// often something else.
 fn looks_like_an_image(text: &str) -> bool {
     let (name, digest) = match text.split_once("@sha256:") {
         Some((name, hex)) => (name, Some(hex)),

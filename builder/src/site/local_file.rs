@@ -1,4 +1,4 @@
-//! Files beside the settings of a build. The list names them by `file:` and their path, relative to where they were named.
+//! Files beside the settings of a build. The list names them by `file:` and their path, relative to the settings.
 
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use kbundle_format::Digest;
 
-/// What the address of such a file begins with.
+/// The prefix of the address of such a file.
 const SCHEME: &str = "file:";
-/// Most bytes of such a file, which is kept in memory. A list that somebody else made may name a file that nobody meant.
+/// Most bytes of such a file, which is kept in memory. A list from somebody else may name an unintended file.
 const MAX_BYTES: u64 = 64 << 20;
 
 /// A file of the site.
@@ -18,7 +18,7 @@ pub struct LocalFile {
     pub url: String,
     /// Its file name.
     pub name: String,
-    /// What it holds.
+    /// The digest of its content.
     pub digest: Digest,
 }
 

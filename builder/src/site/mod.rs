@@ -1,4 +1,4 @@
-//! What the site adds to a bundle from files of its own: Kubernetes objects, the images that they name, and files that hosts get.
+//! What the site adds to a bundle from its own files: Kubernetes objects, the images that they name, and files for hosts.
 
 mod file;
 mod images;
@@ -27,11 +27,11 @@ const ENDINGS: [&str; 3] = ["yaml", "yml", "json"];
 /// Kubernetes objects of the site that are applied together, as an add-on with a name of the site's choice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SiteManifests {
-    /// The add-on's name, as cluster.yaml lists it.
+    /// The add-on's name in cluster.yaml.
     pub name: String,
     /// The files, in the order in which they are applied.
     pub files: Vec<LocalFile>,
-    /// What their objects name.
+    /// The images in their objects.
     pub images: FoundImages,
 }
 
@@ -62,7 +62,7 @@ pub enum SiteError {
         path: PathBuf,
         /// Its place in the file, from 1.
         number: usize,
-        /// The field that every object has.
+        /// The missing field, which every object has.
         field: &'static str,
     },
     /// A folder without manifests.
@@ -77,7 +77,7 @@ pub enum SiteError {
         /// The path.
         path: HostPath,
     },
-    /// Two files would have one name in the bundle.
+    /// Two files would have the same name in the bundle.
     #[error("manifests {name} have two files called {file}")]
     SameName {
         /// The add-on.
@@ -88,10 +88,11 @@ pub enum SiteError {
 }
 
 impl SiteManifests {
-    /// Reads the files of `paths`, which are relative to `base`: each a file, or a folder whose manifests are taken in the order of their names.
+    /// Reads the files of `paths`, which are relative to `base`: each is a file, or a folder whose manifests are taken in the order of
+    /// their names.
     ///
     /// # Errors
-    /// [`SiteError`]: the first file that cannot be read or has something else in it than Kubernetes objects.
+    /// [`SiteError`]: the first file that cannot be read or contains anything but Kubernetes objects.
     pub fn read(base: &Path, name: &str, paths: &[PathBuf]) -> Result<Self, SiteError> {
         let (mut files, mut objects, mut names) = (Vec::new(), Vec::new(), BTreeSet::new());
         for path in manifest_files(base, paths)? {
@@ -114,7 +115,7 @@ impl SiteManifests {
     }
 }
 
-/// The manifests at `paths`, relative to `base` as `paths` are: files, and what folders have.
+/// The manifests at `paths`, which are files or folders. The results are relative to `base`, like `paths`.
 ///
 /// # Errors
 /// [`SiteError::Read`] or [`SiteError::Empty`].

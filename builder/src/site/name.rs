@@ -6,7 +6,7 @@ use std::str::FromStr;
 use kbundle_format::text::TextError;
 use kbundle_format::text_type;
 
-/// Most bytes of a name: a label of RFC 1123, as cluster.yaml has it.
+/// Most bytes of a name: a label of RFC 1123, as in cluster.yaml.
 const MAX_BYTES: usize = 63;
 
 /// A name of lowercase letters, digits and dashes, such as `team-app`.

@@ -1,11 +1,11 @@
-//! A `bundle.yaml` to begin with, and the schema of all of them.
+//! An example of `bundle.yaml`, and the schema of `bundle.yaml`.
 
 use super::SpecFile;
 
 /// Every key of `bundle.yaml`, commented out: its default, or an example.
 pub const EXAMPLE: &str = include_str!("example.yaml");
 
-/// The JSON Schema of `bundle.yaml`, as `docs/bundle.schema.json` has it.
+/// The JSON Schema of `bundle.yaml`, as in `docs/bundle.schema.json`.
 #[must_use]
 pub fn schema() -> serde_json::Value {
     schemars::schema_for!(SpecFile).into()
@@ -23,7 +23,7 @@ mod tests {
         settings_file::parse(text, Path::new("bundle.yaml")).unwrap()
     }
 
-    /// The example with every setting in force.
+    /// The example with every setting uncommented.
     fn uncommented() -> String {
         let line = |line: &str| format!("{}\n", line.strip_prefix("# ").unwrap_or(line));
         EXAMPLE.lines().map(line).collect()

@@ -10,14 +10,14 @@ use serde::{Deserialize, Deserializer};
 use crate::image_file::{ImageFile, ImageFileError, ImageFileSyntax};
 use crate::image_name::ImageName;
 
-/// An image that was asked for.
+/// A requested image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageRequest {
     /// The upstream reference, with its registry.
     pub reference: ImageRef,
-    /// What it has to stand for.
+    /// The digest that it has to refer to.
     pub digest: Option<Digest>,
-    /// The file of this machine that has it; absent where a registry has it.
+    /// The file on this machine that contains it; absent if a registry has it.
     pub file: Option<ImageFile>,
 }
 
@@ -25,7 +25,7 @@ pub struct ImageRequest {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ImageRequestError {
-    /// Not the name that an image has in a registry.
+    /// The text is not the name of an image in a registry.
     #[error(
         "`{text}` is not an image; expected `REGISTRY/REPOSITORY:TAG@sha256:DIGEST`, tag or digest alone, or a name of Docker Hub such as `nginx:1.27`"
     )]
@@ -33,13 +33,13 @@ pub enum ImageRequestError {
         /// The text.
         text: String,
     },
-    /// A file without the name that the bundle has for its image.
+    /// An image file without the name of its image in the bundle.
     #[error("`{text}` does not say what the image is called; expected `REGISTRY/REPOSITORY:TAG={text}`")]
     NoName {
         /// The text.
         text: String,
     },
-    /// What follows the name is not a file.
+    /// The text after the name is not an image file.
     #[error(transparent)]
     File(#[from] ImageFileSyntax),
 }
@@ -47,7 +47,8 @@ pub enum ImageRequestError {
 impl FromStr for ImageRequest {
     type Err = ImageRequestError;
 
-    /// Reads an [`ImageName`]. `NAME=oci:PATH[:TAG]` and `NAME=docker-archive:PATH[:REFERENCE]` are images from files, which the bundle has under that name.
+    /// Reads an [`ImageName`]. `NAME=oci:PATH[:TAG]` and `NAME=docker-archive:PATH[:REFERENCE]` are images from files, which get that name
+    /// in the bundle.
     fn from_str(text: &str) -> Result<Self, ImageRequestError> {
         if let Some((name, file)) = text.split_once('=') {
             return Ok(Self { file: Some(file.parse()?), ..name.parse()? });
@@ -61,7 +62,8 @@ impl FromStr for ImageRequest {
 }
 
 impl ImageRequest {
-    /// Of the command line, whose paths are relative to where the program runs, for a build whose paths are relative to `folder`.
+    /// The request from a command line, for a build whose paths are relative to `folder`. Paths on the command line are relative to the
+    /// working folder.
     pub(super) fn named_beside(mut self, folder: &Path) -> Result<Self, ImageFileError> {
         if let Some(file) = self.file.take() {
             let other_folder = !folder.as_os_str().is_empty();
@@ -70,7 +72,7 @@ impl ImageRequest {
         Ok(self)
     }
 
-    /// With the digest of what its file has, where it is from one. Another digest that was asked for is refused.
+    /// The request with the digest of the image in its file, if it has a file. Refuses if another digest was asked for.
     pub(super) fn pinned(self, folder: &Path, platforms: &BTreeSet<Platform>) -> Result<Self, ImageFileError> {
         let Some(file) = &self.file else { return Ok(self) };
         let actual = file.read(folder, platforms)?.digest;
@@ -89,7 +91,7 @@ impl<'de> Deserialize<'de> for ImageRequest {
     }
 }
 
-/// For serde: a reference as people write it, such as `docker.io/nginx:1.27`, as the one that it stands for.
+/// For serde: reads a reference as people write it, such as `docker.io/nginx:1.27`, and returns its full form.
 ///
 /// # Errors
 /// [`ImageRequestError`], in serde's words.

@@ -1,4 +1,4 @@
-//! `kbundle audit --record`, and what demands a record.
+//! `kbundle audit --record`, and commands that demand a record.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -31,7 +31,7 @@ fn envelope(upstream: &Upstream) -> Value {
     serde_json::from_slice(&fs::read(upstream.path(RECORD)).unwrap()).unwrap()
 }
 
-/// What a refusal says; nothing is printed as a result.
+/// The text of a refusal; nothing is printed as a result.
 fn refusal(upstream: &Upstream, demand: &[&str]) -> String {
     let output = upstream.kbundle(demand.to_vec());
     let (code, text) = failure(&output);

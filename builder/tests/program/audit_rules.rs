@@ -1,4 +1,4 @@
-//! Rules of a policy that look into images and manifests, and rules of the site's own.
+//! Rules of a policy about images and manifests, and rules of the site's own.
 
 use fs_err as fs;
 use serde_json::{Value, json};
@@ -25,7 +25,7 @@ roleRef: {kind: ClusterRole, name: cluster-admin}
 subjects: [{kind: ServiceAccount, name: agent, namespace: site}]
 ";
 
-/// A signed bundle with a setuid file in an image, and a manifest that asks for much.
+/// A signed bundle with a setuid file in an image, and a manifest that demands many rights.
 fn built() -> Upstream {
     let upstream = Upstream::new();
     let config = json!({ "os": "linux", "architecture": "amd64", "config": { "User": "1000" }, "rootfs": { "type": "layers", "diff_ids": [] } });

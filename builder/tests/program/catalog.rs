@@ -18,7 +18,7 @@ fn the_list_names_every_version_and_marks_what_nothing_pins() {
     assert!(line.contains("calico 3.26.1,") && line.contains("haproxy 2.8.2-alpine*"), "{line}");
     let json: Value = serde_json::from_str(&success(&run(&["list", "--output=json"]))).unwrap();
     let releases = json["releases"].as_array().unwrap();
-    // A line for each, and two about them.
+    // One line for each release, and two lines about them.
     assert_eq!(text.lines().count(), releases.len() + 2);
 }
 
@@ -45,7 +45,7 @@ fn what_is_exported_is_read_again() {
     assert_eq!(shown(&alone), shown(&[]));
 }
 
-/// A catalog whose release needs what the catalog does not have.
+/// A catalog whose release needs something that the catalog does not have.
 pub fn with_fault(catalog: &str) -> String {
     catalog.replace("{kubelet: 1.30.0}", "{kubelet: 1.30.0, runc: 1.1.12}")
 }
@@ -64,7 +64,7 @@ fn a_fault_of_a_catalog_is_named_and_fails() {
     );
 }
 
-/// The upstream's catalog with all that a draft needs, and what is served of the next patch.
+/// The upstream's catalog with everything that a draft needs, and the served files of the next patch release.
 pub fn with_next_patch(upstream: &Upstream) {
     let text = fs::read_to_string(upstream.path("catalog.yaml")).unwrap();
     let (head, releases) = text.split_once("releases:").unwrap();

@@ -107,7 +107,7 @@ fn build(upstream: &Upstream) -> Output {
     run(upstream, "build", &["--unsigned", "--retries=0", "--out=bundle.tar.zst"])
 }
 
-/// The list of the bundle that was built: entries of charts as path, origin and pin, and the images.
+/// What the list of the built bundle says: entries of charts as path, origin and pin, and the images.
 fn listed(upstream: &Upstream) -> (Vec<String>, Vec<String>) {
     let shown = upstream.kbundle(["inspect", "bundle.tar.zst", "--output=json"]);
     let shown: Value = serde_json::from_str(&success(&shown)).unwrap();
@@ -136,7 +136,7 @@ fn a_folder_is_packed_rendered_and_carried_with_its_images() {
     assert_eq!(entries, ["charts/web/shop/chart.tgz file:app local-file", values]);
     assert_eq!(images, ["registry.k8s.io/pause:3.9", "registry.k8s.io/team:1"]);
 
-    // Again from the list, and from a lock, which renders nothing.
+    // Built again from the list, and from a lock, which renders nothing.
     fs::remove_dir_all(upstream.path("cache")).unwrap();
     let mut command = kbundle_in(upstream.directory.path());
     let flags = upstream.flags().into_iter().filter(|flag| flag.contains("mirror") || flag.contains("cache"));

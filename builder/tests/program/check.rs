@@ -1,4 +1,4 @@
-//! Whether a bundle has what a cluster needs: asked of a bundle, and before one is built.
+//! Whether a bundle has what a cluster needs: checked for a bundle, and before one is built.
 
 use std::path::Path;
 

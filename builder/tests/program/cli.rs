@@ -1,4 +1,4 @@
-//! The program run as people run it: whole outputs, exit codes, files left behind.
+//! Runs the program as people run it: complete outputs, exit codes, and the files left behind.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -187,7 +187,7 @@ fn keys_are_private_and_never_replaced() {
     assert!(failure(&verify).1.contains("signing.key cannot be used as a key: it is a private key"));
 }
 
-/// How much is free differs from machine to machine.
+/// Free space differs from machine to machine.
 fn without_space(text: &str) -> String {
     let line = |line: &str| match line.strip_suffix(" free").and_then(|line| line.rsplit_once(": ")) {
         Some((place, _)) => format!("{place}: SPACE free\n"),
@@ -206,7 +206,7 @@ fn a_dry_run_shows_pins_and_fetches_nothing() {
     assert!(upstream.server.requests(KUBELET).is_empty());
 }
 
-/// What a user types first, for every version and both architectures: with the defaults, and without a network.
+/// What a user types first, for every version and both architectures: with the defaults, without a network.
 #[test]
 fn a_dry_run_of_every_version_of_the_built_in_catalog_says_what_pins_it() {
     let directory = tempfile::tempdir().unwrap();
@@ -228,7 +228,7 @@ fn a_dry_run_of_every_version_of_the_built_in_catalog_says_what_pins_it() {
             named("files", "/pin/source", "trust-on-first-use") + named("images", "/pin/source", "trust-on-first-use"),
             loose.len()
         );
-        // HAProxy's tags are made again upstream, and nobody pins them.
+        // HAProxy's tags are rebuilt upstream, and nothing pins them.
         assert!(loose.iter().any(|what| what.as_str().unwrap().contains("/haproxy:")), "{loose:?}");
         let (code, said) = failure(&run(&[]));
         assert!(code == 3 && said.contains("--trust-on-first-use"), "{said}");
@@ -286,7 +286,7 @@ fn commands_stand_under_headings() {
     assert!(code == 2 && text.contains("'build'"), "{text}");
 }
 
-/// The document on standard output of a command that failed, which says nothing on standard error.
+/// The document on standard output of a failed command, which prints nothing on standard error.
 fn failed_document(output: &std::process::Output, code: i32) -> serde_json::Value {
     assert_eq!(output.status.code(), Some(code), "{output:?}");
     assert!(output.stderr.is_empty(), "{output:?}");

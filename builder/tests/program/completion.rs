@@ -1,4 +1,4 @@
-//! What bash offers while a command line of kbundle is typed.
+//! The completions that bash offers for a command line of kbundle.
 
 use std::path::Path;
 use std::process::Command;
@@ -7,7 +7,7 @@ use kbundle::catalog::Catalog;
 
 use crate::upstream::{Upstream, success};
 
-/// What bash offers for the last of `words`.
+/// The completions that bash offers for the last of `words`.
 fn offered(folder: &Path, words: &[&str]) -> Vec<String> {
     const SCRIPT: &str = r#"
         source <(kbundle completion bash) || exit 1

@@ -1,4 +1,4 @@
-//! Bundles made from bundles, and bundles made again.
+//! Bundles made from other bundles, and bundles built again.
 
 use fs_err as fs;
 use kbundle_format::{BundleWriter, IndexedBundle, SignatureCheck};
@@ -96,7 +96,7 @@ fn volumes_are_the_bundle_they_were_cut_from() {
     assert_eq!(code, 2, "{text}");
 }
 
-/// Writes the bundle again under the same list, compressed at another level than that says.
+/// Writes the bundle again with the same list, but compressed at another level than the list says.
 fn recompress(path: &std::path::Path, level: i32) {
     let old = IndexedBundle::open(path, SignatureCheck::Skipped).unwrap();
     let mut writer = BundleWriter::new(std::io::Cursor::new(Vec::new()), level).unwrap();

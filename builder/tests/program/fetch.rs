@@ -1,4 +1,4 @@
-//! Servers that lie, stumble and stall: what is refused, what is tried again, and what stays in the cache.
+//! Servers that lie, fail and stall: what is refused, what is retried, and what stays in the cache.
 
 use fs_err as fs;
 use kbundle::catalog::Catalog;
@@ -109,7 +109,7 @@ fn a_server_that_does_not_continue_a_download_is_named_so() {
     let said = "at byte 250000; the download starts again from the beginning";
     assert!(text.contains("the server cannot resume") && text.contains(said), "{text}");
     assert!(!text.contains("instead of 0"), "{text}");
-    // Its beginning is gone, so that the next run asks for the whole.
+    // Its beginning is gone, so the next run asks for the whole file.
     upstream.server.answer(KUBELET, [Answer::Content(kubelet)]);
     success(&upstream.build(&["--key=signing.key"]));
     assert_eq!(upstream.server.requests(KUBELET)[2].range, None);
@@ -179,7 +179,7 @@ fn an_image_for_another_architecture_is_refused() {
     assert!(text.contains("is for linux/arm64 instead of linux/amd64"), "{text}");
 }
 
-/// As upstream's own images for arm64 were for years.
+/// Upstream's own images for arm64 were like this for years.
 #[test]
 fn an_image_whose_config_contradicts_its_index_is_taken_with_a_warning() {
     let upstream = Upstream::with_mislabelled_image();
@@ -217,7 +217,7 @@ fn a_registry_that_wants_a_token_gets_one() {
     assert_eq!(upstream.server.requests("/token").len(), 1);
 }
 
-/// The lab's mirror answers under the genuine names with files of another origin, as a careless or hostile mirror would.
+/// The lab's mirror serves files of another origin under the genuine names, as a careless or hostile mirror would.
 #[test]
 fn the_built_in_catalog_refuses_files_of_another_origin() {
     let upstream = Upstream::new();

@@ -1,4 +1,5 @@
-//! Files as people have them: with a byte order mark and Windows line ends, in other encodings, keys in every form, and what is not a bundle.
+//! Files as people have them: with a byte order mark and Windows line ends, in other encodings, keys in every form, and files that are not
+//! bundles.
 
 use std::process::{Command, Stdio};
 
@@ -8,13 +9,13 @@ use crate::upstream::{Upstream, failure, kbundle_in, success};
 
 const BUNDLE: &str = "bundle.tar.zst";
 
-/// Writes a text file again as an editor on Windows does.
+/// Rewrites a text file as an editor on Windows would.
 fn as_on_windows(upstream: &Upstream, name: &str) {
     let text = fs::read_to_string(upstream.path(name)).unwrap();
     fs::write(upstream.path(name), format!("\u{FEFF}{}", text.replace('\n', "\r\n"))).unwrap();
 }
 
-/// Writes a text file again as Windows calls "Unicode".
+/// Rewrites a text file in the encoding that Windows calls "Unicode".
 fn as_utf16(upstream: &Upstream, name: &str) {
     let text = fs::read_to_string(upstream.path(name)).unwrap();
     let bytes: Vec<u8> = format!("\u{FEFF}{text}").encode_utf16().flat_map(u16::to_le_bytes).collect();
@@ -38,7 +39,7 @@ fn every_text_input_may_come_from_windows() {
     }
     success(&upstream.build(&["--file=bundle.yaml", "--key=signing.key", "--out=bundle.tar.zst"]));
     success(&upstream.kbundle(["verify", BUNDLE, "--key=signing.pub"]));
-    // Nobody who compares the two bundles sees which editor was used.
+    // The two bundles do not show which editor was used.
     assert!(fs::read(upstream.path(BUNDLE)).unwrap() == fs::read(upstream.path("plain.tar.zst")).unwrap());
     let flags: Vec<_> = upstream
         .flags()
@@ -104,7 +105,7 @@ fn keys_are_read_or_named_with_what_to_do() {
         text.contains("a key for RSA, not for ECDSA P-256 or Ed25519") && text.contains("hint: make a key"),
         "{text}"
     );
-    // It is not the passphrase that is wrong, and nobody is asked for one.
+    // The passphrase is not what is wrong, so it is not asked for.
     let (code, text) = failure(&upstream.kbundle(["sign", BUNDLE, "--key=old.key"]));
     assert_eq!(code, 2, "{text}");
     assert!(text.contains("`openssl pkcs8 -topk8 -v2 aes-256-cbc -in old.key -out old.key.pkcs8`"), "{text}");
@@ -151,7 +152,7 @@ fn one_flipped_bit_is_told_as_damage_with_its_place() {
     let upstream = Upstream::new();
     success(&upstream.build(&["--key=signing.key", "--out=bundle.tar.zst"]));
     let mut bytes = fs::read(upstream.path(BUNDLE)).unwrap();
-    // The header of the kubelet, whose content does not compress, lies in the file as it is.
+    // The kubelet's content does not compress, so its header is unchanged in the file.
     let path = b"artifacts/linux-amd64/kubelet";
     let header = bytes.windows(path.len()).position(|part| part == path).unwrap();
     bytes[header + 3] ^= 1;

@@ -1,5 +1,5 @@
-//! Bundles made to do harm, each signed by a trusted key: refused with exit code 3 from a file as from a pipe, nothing written beside
-//! the target. The bundles are made here, piece by piece.
+//! Malicious bundles, each signed by a trusted key: they are refused with exit code 3 from a file and from a pipe, and nothing is written
+//! beside the target. The bundles are made here, piece by piece.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -14,15 +14,15 @@ use kbundle_format::{Digest, SigningKey, seek_table};
 use crate::upstream::{failure, kbundle_in};
 
 const CONTENTS: [(&str, &[u8]); 3] = [("bin/a", b"first"), ("bin/b", b"second"), ("bin/c", b"third")];
-/// Where the kind of an entry stands in a tar header.
+/// The offset of an entry's kind in a tar header.
 const KIND: usize = 156;
 
-/// A bundle before it is put together.
+/// A bundle before it is assembled.
 struct Parts {
     list: Vec<u8>,
-    /// What follows the head.
+    /// The pieces after the head.
     pieces: Vec<Piece>,
-    /// Frames as they are, before all others.
+    /// Frames that are written unchanged, before all others.
     before: Vec<u8>,
     /// Bytes after the seek table.
     after: Vec<u8>,
@@ -35,7 +35,7 @@ fn good() -> Parts {
     Parts { list: list.to_bytes(), pieces, before: Vec::new(), after: Vec::new(), lie: false }
 }
 
-/// Changes a header's field and makes its checksum right again. Source: POSIX.1-2017, `pax`, "ustar Interchange Format".
+/// Changes a field of a header and corrects its checksum. Source: POSIX.1-2017, `pax`, "ustar Interchange Format".
 fn set(header: &mut [u8], at: usize, value: &[u8]) {
     header[at..at + value.len()].copy_from_slice(value);
     header[148..156].fill(b' ');
@@ -70,7 +70,7 @@ impl Parts {
 
 type Case = (&'static str, fn(&mut Parts), &'static str);
 
-/// What is wrong, how it is made, and what the reader of a pipe has to say of it.
+/// What is wrong, how the bundle is made, and the message of the reader of a pipe.
 const CASES: &[Case] = &[
     ("absolute path in the list", |parts| rename(parts, "/etc/kbundle-was-here"), "bundle.json cannot be read"),
     ("path that climbs in the list", |parts| rename(parts, "../escaped"), "bundle.json cannot be read"),
@@ -101,13 +101,13 @@ const CASES: &[Case] = &[
     ("bytes after the end", |parts| parts.after.push(0), "bytes follow the end"),
     ("second archive appended", |parts| parts.after = good().assemble(&stranger()), "bytes follow the end"),
     ("second archive within", |parts| parts.pieces.push(end()), "frames follow the end"),
-    // A single segment that states 4 GiB, then a block that repeats one byte.
+    // A frame with a single segment that states 4 GiB, then a block that repeats one byte.
     (
         "decompression bomb by ratio",
         |parts| parts.before = b"\x28\xb5\x2f\xfd\xa4\xff\xff\xff\xff\x03\x00\x10\x00....".to_vec(),
         "more content than a bundle's frame may hold",
     ),
-    // No single segment, and a window descriptor that asks for the largest window there is.
+    // Not a single segment, with a window descriptor for the largest possible window.
     (
         "decompression bomb by window",
         |parts| parts.before = b"\x28\xb5\x2f\xfd\x04\xff\x03\x00\x10\x00....".to_vec(),
@@ -147,12 +147,12 @@ fn run(folder: &Path, bytes: &[u8], command: &str, pipe: bool) -> Output {
         return program.output().unwrap();
     }
     let mut child = program.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    // A program that has seen enough closes the pipe.
+    // The program closes the pipe when it has read enough.
     let _ = child.stdin.take().unwrap().write_all(bytes);
     child.wait_with_output().unwrap()
 }
 
-/// Names in `folder`, but for what unpacking may write.
+/// Names in `folder`, without those that unpacking may write.
 fn names(folder: &Path) -> Vec<String> {
     let mut names: Vec<_> = [folder.to_owned(), folder.join("inside")]
         .iter()
@@ -208,11 +208,13 @@ fn killed_in_the_middle_leaves_nothing_that_looks_whole() {
         let mut child = command.args(arguments).arg("--key=signing.pub").stdin(Stdio::piped()).spawn().unwrap();
         let mut pipe = child.stdin.take().unwrap();
         pipe.write_all(&bytes[..bytes.len() - 100_000]).unwrap();
-        // The layer, which is cut off, comes after the kubelet.
-        let begun = || if arguments[0] == "extract" { kubelet.exists() } else { upstream.incomplete() >= 2 };
-        let seen = (0..500).any(|_| {
+        // The layer, which is cut off, comes after the kubelet. Its file stays incomplete; others may be incomplete for a moment.
+        let (waiting, looks) = (if arguments[0] == "extract" { 1 } else { 2 }, 20);
+        let mut in_a_row = 0;
+        let seen = (0..2000).any(|_| {
             std::thread::sleep(std::time::Duration::from_millis(10));
-            begun()
+            in_a_row = if kubelet.exists() && upstream.incomplete() >= waiting { in_a_row + 1 } else { 0 };
+            in_a_row == looks
         });
         assert!(seen, "{arguments:?}: nothing was unpacked while the rest was on its way");
         child.kill().unwrap();

@@ -9,7 +9,7 @@ use crate::upstream::{Upstream, failure, kbundle_in, success};
 
 const NAME: &str = "registry.example/team/app:1.2";
 
-/// A layout with the image `1`, and the same image as skopeo copies it into a docker-archive.
+/// A layout with the image `1`, and skopeo's copy of the same image in a docker-archive.
 fn upstream() -> Upstream {
     let upstream = Upstream::new();
     let made = Command::new("sh").current_dir(upstream.directory.path()).arg("-ec").arg(MADE).output();
@@ -18,7 +18,7 @@ fn upstream() -> Upstream {
     upstream
 }
 
-/// A layout by hand, which skopeo has to take, and what it makes of it.
+/// A layout made by hand, which skopeo has to accept and copy.
 const MADE: &str = r#"
 mkdir -p made/blobs/sha256 tree && cd made
 echo content >../tree/file && tar -cf layer -C ../tree file
@@ -36,7 +36,7 @@ skopeo copy --insecure-policy oci:made:1 oci-archive:layout.tar:1
 skopeo copy --insecure-policy oci:made:1 docker-archive:saved.tar:team/app:1
 "#;
 
-/// Where the list says that the image named `NAME` came from, and how it is pinned.
+/// The origin and the pin of the image `NAME` in the list.
 fn origin(upstream: &Upstream) -> Value {
     let shown = success(&upstream.kbundle(["inspect", "bundle.tar.zst", "--output=json"]));
     let shown: Value = serde_json::from_str(&shown).unwrap();

@@ -1,4 +1,4 @@
-//! Every command with `--output json`, in a success and in a refusal: one document that its published schema describes.
+//! Every command with `--output json`, in a success and in a refusal: each prints one document that matches its published schema.
 
 use std::process::{Output, Stdio};
 
@@ -11,17 +11,19 @@ use serde_json::Value;
 use crate::audit::write_osv;
 use crate::catalog::{with_fault, with_next_patch};
 use crate::check::write_fitting_bundle;
+use crate::timestamps::stamp;
 use crate::upstream::{Upstream, kbundle_in};
 
 const V1: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../bundles/fixtures/v1");
 const SCHEMAS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/schemas/kbundle");
 
-/// What is run of a command, in this order and all in one folder. `UPSTREAM` stands for the flags that lead to the server, `REGISTRY` for its address.
+/// The runs of a command, in this order and all in one folder. `UPSTREAM` stands for the flags that lead to the server, `REGISTRY` for its
+/// address.
 struct Case {
     command: &'static str,
-    /// Each ends with 0 and prints one document; none where the result is content.
+    /// Each run ends with 0 and prints one document; empty if the result is content.
     successes: &'static [&'static str],
-    /// Ends with this code and prints one document, with `error`.
+    /// This run ends with this code and prints one document, with `error`.
     refusal: (i32, &'static str),
 }
 
@@ -29,7 +31,7 @@ const fn case(command: &'static str, successes: &'static [&'static str], code: i
     Case { command, successes, refusal: (code, refusal) }
 }
 
-const CASES: [Case; 35] = [
+const CASES: [Case; 37] = [
     case(
         "build",
         &[
@@ -128,6 +130,18 @@ const CASES: [Case; 35] = [
         "revocations show revocations.json --key ecdsa.pub",
     ),
     case(
+        "timestamp request",
+        &["timestamp request bundle.tar.zst --out request.tsq --force"],
+        3,
+        "timestamp request bundle.tar.zst --out request.tsq",
+    ),
+    case(
+        "timestamp add",
+        &["timestamp add bundle.tar.zst --answer answer.tsr --timestamp-authority tsa.pem"],
+        3,
+        "timestamp add new.tar.zst --answer answer.tsr --timestamp-authority tsa.pem",
+    ),
+    case(
         "audit",
         &[
             "audit new.tar.zst --key signing.pub",
@@ -200,6 +214,7 @@ fn folder() -> Upstream {
     fs::write(upstream.path("bundle.yaml"), settings).unwrap();
     write_fitting_bundle(&upstream.path(""));
     write_osv(&upstream);
+    stamp(&upstream, "bundle.tar.zst");
     fs::write(upstream.path("passphrase"), "correct horse battery\n").unwrap();
     fs::create_dir(upstream.path("sticks")).unwrap();
     for volume in ["001", "003", "p01"] {
@@ -223,7 +238,7 @@ fn schema(command: &str) -> Value {
     serde_json::from_slice(&fs::read(name).unwrap()).unwrap()
 }
 
-/// The one document in `printed`, which has to be as `validator` says.
+/// The only document in `printed`, which has to match `validator`.
 fn document(line: &str, printed: &[u8], validator: &Validator) -> Value {
     let text = String::from_utf8_lossy(printed);
     let document: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{line}: {error}: {text}"));
@@ -274,13 +289,13 @@ fn a_damaged_bundle_is_refused_with_what_is_damaged() {
     let output = run(&upstream, line);
     assert_eq!(output.status.code(), Some(3));
     let schema = schema("verify");
-    // Any failure is as the schema as a whole says: this has to be as the details say.
+    // Any failure matches the schema as a whole; this one has to match the details.
     let details = serde_json::json!({ "$ref": "#/$defs/Damage", "$defs": schema["$defs"] });
     let document = document(line, &output.stdout, &jsonschema::validator_for(&details).unwrap());
     assert_eq!(document["damagedEntries"].as_array().unwrap().len(), 1, "{document:#}");
 }
 
-/// A schema that lets everything pass would prove nothing.
+/// A schema that accepts everything would prove nothing.
 #[test]
 fn a_document_without_a_field_is_not_of_its_schema() {
     for command in CASES.map(|case| case.command) {
@@ -291,7 +306,7 @@ fn a_document_without_a_field_is_not_of_its_schema() {
     }
 }
 
-/// No reader gets both in one stream.
+/// No reader gets both of these in one stream.
 #[test]
 fn content_goes_to_standard_output_and_the_document_beside_it() {
     let upstream = folder();

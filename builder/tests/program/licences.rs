@@ -1,4 +1,4 @@
-//! `kbundle licences`: what states which licence, and the texts that a bundle carries.
+//! `kbundle licences`: which file states which licence, and the licence texts in a bundle.
 
 use fs_err as fs;
 use kbundle_format::Digest;
@@ -9,7 +9,7 @@ use crate::upstream::{Image, Upstream, failure, noise, success};
 
 const COPYRIGHT: &str = "Format: x\nLicense: LGPL-2.1+\n";
 
-/// A bundle with an image of packages with and without a licence, and of two texts.
+/// A bundle with an image that has packages with and without a licence, and two licence texts.
 fn built() -> Upstream {
     let upstream = Upstream::new();
     let config = json!({ "os": "linux", "architecture": "amd64", "rootfs": { "type": "layers", "diff_ids": [] } });
@@ -33,7 +33,7 @@ fn licences_are_listed_with_what_has_them_and_where_that_was_told() {
     let text = success(&upstream.kbundle(LICENCES));
     let (listed, unread) = text.split_once("NOT READ ").unwrap();
     insta::assert_snapshot!(listed);
-    // The layer of `pause` is noise.
+    // The layer of `pause` is random bytes.
     assert!(unread.starts_with("registry.k8s.io/pause:3.9 (linux/amd64): layer sha256:"), "{unread}");
     let printed = success(&upstream.kbundle([&LICENCES[..], &["--output", "json"]].concat()));
     let report: Value = serde_json::from_str(&printed).unwrap();
@@ -62,7 +62,7 @@ fn texts_and_a_notice_are_written_whole_or_not_at_all() {
     let (code, text) = failure(&upstream.kbundle(texts));
     assert_eq!((code, text.contains("licences")), (3, true), "{text}");
 
-    // Noise is not compressed, so the layer can be found in the bundle.
+    // Random bytes are not compressed, so the layer can be found in the bundle.
     let mut bytes = fs::read(upstream.path("bundle.tar.zst")).unwrap();
     let part = &noise(9, 4000)[1000..1032];
     let place = bytes.windows(part.len()).position(|window| window == part).unwrap();

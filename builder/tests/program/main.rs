@@ -34,5 +34,6 @@ mod sealing;
 mod server;
 mod signing;
 mod site;
+mod timestamps;
 mod tls;
 mod upstream;

@@ -1,4 +1,4 @@
-//! Without a network: what the program says, and that it ends in order.
+//! Runs without a network: the messages, and an orderly end.
 
 use std::net::TcpListener;
 use std::process::{Command, Output};
@@ -10,7 +10,7 @@ const HOSTS: [&str; 5] = ["dl.k8s.io", "github.com", "registry.k8s.io", "raw.git
 const VERSION: &str = "1.30.14";
 const RUNS: usize = 20;
 
-/// The command in a network namespace with nothing in it, not even a loopback device that is up.
+/// The command in an empty network namespace; even its loopback device is down.
 fn without_network(command: &Command) -> Command {
     let mut alone = Command::new("unshare");
     alone.args(["--net", "--map-root-user"]).arg(command.get_program()).args(command.get_args());
@@ -34,7 +34,7 @@ fn build(directory: &std::path::Path, more: &[&str]) -> Command {
     command
 }
 
-/// Exit code 1, no panic, every host with its reason.
+/// Asserts exit code 1, no panic, and every host with its reason.
 fn assert_names(output: &Output, hosts: &[String], reason: &str) {
     let (code, text) = failure(output);
     assert!(!text.contains("panicked"), "{text}");
@@ -62,7 +62,7 @@ fn without_a_network_every_host_is_named_and_nothing_panics() {
 
 #[test]
 fn hosts_behind_closed_ports_are_named_by_their_mirror() {
-    // Bound and closed again: nothing listens there.
+    // Bound and closed again: nothing listens on this port.
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let directory = tempfile::tempdir().unwrap();
     let mirrors = HOSTS.map(|host| format!("--mirror={host}=http://127.0.0.1:{port}/{host}"));

@@ -1,4 +1,4 @@
-//! Packages of distributions, from an archive whose packages dpkg-deb made, whose index xz packed, and whose suite gpg signed.
+//! Packages of distributions, from an archive with packages by dpkg-deb, an index compressed by xz, and a suite signed by gpg.
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::server::Answer;
 use crate::upstream::{Upstream, failure, success};
 
-/// A package: its fields beside name, architecture and priority.
+/// A package: its fields in addition to name, architecture and priority.
 struct Deb {
     name: &'static str,
     version: &'static str,
@@ -31,16 +31,16 @@ const DEBS: [Deb; 6] = [
     deb("xterm", "379-1", "Provides: terminal-emulator"),
 ];
 
-/// Where the suite lies.
+/// The path of the suite.
 const DISTS: &str = "/debian/dists/bookworm";
 
-/// An archive of one suite, and the folder with its key.
+/// An archive with one suite, and the folder with its key.
 struct Archive {
     upstream: Upstream,
     /// `gpg --homedir`.
     keys: tempfile::TempDir,
     packages: String,
-    /// Fields of the suite beside its digests.
+    /// Fields of the suite in addition to its digests.
     fields: String,
 }
 
@@ -78,7 +78,7 @@ fn new_key() -> tempfile::TempDir {
     keys
 }
 
-/// What `command` makes of `input`.
+/// The output of `command` for `input`.
 fn filter(command: &mut Command, input: &[u8]) -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("input");
@@ -181,7 +181,7 @@ impl Archive {
         self.upstream.kbundle(flags.into_iter().chain(mirrors.iter().map(String::as_str)))
     }
 
-    /// What is said of a build that is refused, after which there is no bundle.
+    /// The message of a refused build, after which there is no bundle.
     fn refused(&self) -> String {
         let (code, text) = failure(&self.build(&[]));
         assert_eq!(code, 3, "{text}");
@@ -223,7 +223,7 @@ fn packages_come_with_all_that_they_need_and_the_base_lacks() {
     let sbom = success(&upstream.kbundle(["sbom", "bundle.tar.zst", "--unsigned", "--format", "cyclonedx"]));
     assert!(sbom.contains("pkg:deb/debian/conntrack@1:1.4.7-1%2Bb2?arch=amd64&distro=debian-12"), "{sbom}");
 
-    // dpkg reads what the bundle carries.
+    // dpkg reads the packages in the bundle.
     success(&upstream.kbundle(["extract", "bundle.tar.zst", "-C", "all", "--unsigned"]));
     let deb = upstream.path("all/os-packages/debian-12/netbase_6.4_all.deb");
     let version = run(Command::new("dpkg-deb").args(["--field"]).arg(deb).arg("Version"));
@@ -343,7 +343,7 @@ fn the_newest_package_of_all_archives_counts() {
     let asked = |path: &str| archive.upstream.server.requests(path).len();
     assert_eq!((asked("/security/pool/main/conntrack.deb"), asked("/debian/pool/main/conntrack.deb")), (1, 0));
 
-    // Each archive has to sign for itself.
+    // Each archive has to be signed by its own key.
     fs::remove_file(archive.upstream.path("bundle.tar.zst")).unwrap();
     archive.upstream.server.serve(&format!("{suite}/InRelease"), release.as_bytes());
     assert!(archive.refused().contains(&format!("{suite}/InRelease has no signature by a key of archive.gpg")));

@@ -1,4 +1,4 @@
-//! What a command may write to: one rule for all of them.
+//! Where a command may write: one rule for all commands.
 
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, symlink};
 use std::path::Path;
@@ -19,7 +19,7 @@ fn built() -> Upstream {
     upstream
 }
 
-/// Runs every command that writes one file with `out` as its output.
+/// Runs every command that writes one file, with `out` as its output.
 fn each_writer(upstream: &Upstream, out: &str, more: &[&str], check: impl Fn(&str, Output)) {
     let port = upstream.server.port();
     let mirrors = [
@@ -52,7 +52,7 @@ fn devices_folders_pipes_and_links_are_never_replaced() {
     assert!(made.success());
     symlink("b.tar.zst", at("link")).unwrap();
     let bundle = fs::read(at("b.tar.zst")).unwrap();
-    // A device of its own with the numbers of /dev/null. Only root can make one, and not everywhere.
+    // A separate device node with the numbers of /dev/null. Only root can make one, and not everywhere.
     let device = Command::new("mknod").arg(at("null")).args(["c", "1", "3"]).output().unwrap();
     let mut names = vec!["folder", "pipe", "link"];
     if device.status.success() {
@@ -153,7 +153,7 @@ fn standard_output_carries_the_bundle_and_stderr_the_result() {
     }
 }
 
-/// `script` gives the program a terminal.
+/// `script` runs the program in a terminal.
 #[test]
 fn a_terminal_gets_no_bundle() {
     let upstream = built();

@@ -1,4 +1,4 @@
-//! What is checked before the first byte is fetched, in a build and in a dry run alike; and work that is interrupted.
+//! What is checked before the first byte is fetched, in a build and in a dry run alike; and interrupted work.
 
 use std::process::{Command, Stdio};
 
@@ -8,7 +8,7 @@ use kbundle_format::Digest;
 use crate::server::Answer;
 use crate::upstream::{Image, KUBELET, Upstream, failure, kbundle_in, noise, success};
 
-/// Builds with these flags, for real and dry; both have to end with `code` and say `words` before the server is asked.
+/// Builds with these flags, for real and as a dry run; both have to end with `code` and print `words` before the server is asked.
 fn refused(upstream: &Upstream, flags: &[&str], code: i32, words: &str) {
     for dry in [&[][..], &["--dry-run"]] {
         let (ended, text) = failure(&upstream.build(&[flags, dry].concat()));
@@ -43,14 +43,14 @@ fn key_output_cache_and_settings_are_checked_first() {
     refused(&upstream, &["--key=signing.key", "--file=bundle.yaml"], 2, "nothing is fetched from dl.k8s.oi");
 }
 
-/// A site's settings name the mirrors of all that it ever builds.
+/// A site's settings name the mirrors for everything that it ever builds.
 #[test]
 fn a_mirror_of_another_bundle_of_the_catalog_is_taken() {
     let upstream = Upstream::new();
     success(&upstream.build(&["--unsigned", "--mirror=docker.io=http://127.0.0.1:1"]));
 }
 
-/// `/dev/shm` or another small file system cannot be had everywhere, a layer larger than any disk can.
+/// A layer that is larger than any disk works everywhere; `/dev/shm` or another small file system does not exist everywhere.
 #[test]
 fn too_little_room_is_noticed_before_anything_is_fetched() {
     let upstream = Upstream::new();
@@ -84,7 +84,7 @@ fn a_dry_run_says_sizes_and_the_address_that_is_asked() {
     assert_eq!(before["total"], serde_json::json!({ "knownBytes": 0, "toFetchBytes": 0, "unknown": 2 }));
     assert!(before["cache"]["freeBytes"].as_u64().unwrap() > 0 && before["output"]["freeBytes"].as_u64().unwrap() > 0);
 
-    // What a lock had fetched is known: all documents of the image, and so its layer's size.
+    // Everything that a lock has fetched is known: all documents of the image, and so the size of its layer.
     success(&upstream.run("lock", &[]));
     let layer = upstream.image.layer.len() as u64;
     let locked = report();
@@ -124,7 +124,7 @@ fn servers_are_asked_for_sizes_and_for_no_content() {
     assert_eq!(methods, ["HEAD"]);
     assert!(upstream.server.requests(&Image::path("blobs", &large.layer)).is_empty());
 
-    // Control planes get both images, workers the small one; a program takes its size, a layer five times its own.
+    // Control planes get both images, workers the small one. A program takes its own size, a layer five times its size.
     let of = |host: usize, directory: &str| {
         let uses = report["hosts"][host]["disk"].as_array().unwrap();
         uses.iter().find(|found| found["directory"] == directory).map(|found| found["neededBytes"].as_u64().unwrap())
@@ -163,7 +163,7 @@ fn a_size_that_no_server_tells_stays_unknown() {
     assert!(code == 2 && text.contains("a volume of 100 bytes has no room beside its header"), "{text}");
 }
 
-/// The server stalls in the middle of a file; the signal comes there.
+/// The server stalls in the middle of a file, and the signal comes then.
 #[test]
 fn an_interrupted_download_says_what_is_kept_and_is_resumed() {
     for (signal, expected, name) in [("INT", 130, "SIGINT (Ctrl-C)"), ("TERM", 143, "SIGTERM")] {
@@ -194,7 +194,7 @@ fn an_interrupted_download_says_what_is_kept_and_is_resumed() {
     }
 }
 
-/// A pipe that nobody reads keeps the program in the middle of writing.
+/// A pipe that nobody reads stops the program in the middle of writing.
 #[test]
 fn an_interrupted_writer_leaves_nothing() {
     let upstream = Upstream::new();
@@ -212,7 +212,7 @@ fn an_interrupted_writer_leaves_nothing() {
     assert!(begun, "nothing was written yet");
     let killed = Command::new("kill").args(["-s", "INT", &child.id().to_string()]).status().unwrap();
     assert!(killed.success());
-    // The rest lets the reader come back to the writer, which then looks whether a signal came; or the program has ended already.
+    // Reading the rest lets the writer continue, which then checks for a signal; or the program has ended already.
     let _ = std::io::Write::write_all(&mut pipe, &bytes[bytes.len() - 100_000..]);
     drop(pipe);
     let (code, text) = failure(&child.wait_with_output().unwrap());

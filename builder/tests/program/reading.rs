@@ -63,7 +63,7 @@ fn what_cannot_be_done_says_what_and_why() {
     assert_eq!(failure(&upstream.kbundle(["verify", "missing", KEY])).0, 2);
 }
 
-/// Where a volume is flipped depends on the length of the signature before it.
+/// The flipped place in a volume depends on the length of the signature before it.
 fn digests_hidden(text: &str) -> String {
     let mut parts = text.split("sha256:");
     let first = parts.next().unwrap_or_default().to_owned();
@@ -79,7 +79,7 @@ fn damage_is_named_by_volume_and_entry() {
     fs::rename(upstream.path("bundle.tar.zst.002"), upstream.path("stick/bundle.tar.zst.002")).unwrap();
     let verify =
         |more: &[&'static str]| upstream.kbundle(["verify", "bundle.tar.zst.001", KEY].iter().chain(more).copied());
-    // Parity makes up for one.
+    // Parity can replace one volume.
     let (verified, mended) = (verify(&[]), failure(&verify(&[])).1);
     success(&verified);
     insta::assert_snapshot!(mended, @"WARNING: volume bundle.tar.zst.002 (2 of 4) is missing; it is rebuilt from parity in memory. Nothing is lost yet; copy it again, or write it again with `kbundle repair`");
@@ -182,7 +182,7 @@ fn damaged_and_foreign_bundles_are_not_unpacked() {
     assert!(left.map(|item| item.unwrap().file_name()).all(|name| !name.to_string_lossy().starts_with(".incomplete-")));
 }
 
-/// skopeo has to be installed (`ci/test` does that): a test that cannot run is not a test that passed.
+/// skopeo has to be installed (`ci/test` does that): a test that cannot run has not passed.
 #[test]
 fn skopeo_takes_the_exported_layout_with_the_upstream_digests() {
     let upstream = built(&[]);
@@ -234,7 +234,7 @@ fn a_subset_exports_the_images_that_it_carries() {
     assert!(!upstream.path("none").exists() && upstream.incomplete() == 0);
 }
 
-/// A file system of a few hundred KiB: the kernel refuses what does not fit. Needs root, as the lab does.
+/// A file system of a few hundred KiB: the kernel refuses to write more. Needs root, like the lab.
 #[test]
 fn a_full_disk_leaves_nothing_that_looks_whole() {
     let upstream = built(&[]);

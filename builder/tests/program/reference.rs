@@ -1,4 +1,4 @@
-//! What is published about `bundle.yaml` is what the types say. Run with `UPDATE_SCHEMA=1` to write it again.
+//! The published schema of `bundle.yaml` matches the types. Run with `UPDATE_SCHEMA=1` to write it again.
 
 use fs_err as fs;
 use kbundle::Arguments;
@@ -48,7 +48,7 @@ fn the_page_has_every_key() {
     assert_current("reference/bundle-yaml.md", &format!("{before}{BEGIN}\n{table}\n\n{END}{after}"));
 }
 
-/// What may be written.
+/// The values that may be written.
 fn value(property: &Value) -> &'static str {
     let kind = property["type"].as_str().or(property["type"][0].as_str());
     match kind {

@@ -1,4 +1,4 @@
-//! `kbundle report --since`: what differs from an older bundle.
+//! `kbundle report --since`: the differences from an older bundle.
 
 use fs_err as fs;
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! Lists of revocations: what is refused with them, and which lists are not used.
+//! Lists of revocations: what they lead to refuse, and which lists are not used.
 
 use fs_err as fs;
 

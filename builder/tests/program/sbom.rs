@@ -1,4 +1,4 @@
-//! `kbundle sbom`: what a build lists, how it is shown, and that it is made again from the content.
+//! `kbundle sbom`: what a build lists, how it is shown, and that it can be made again from the content.
 
 use std::process::Command;
 
@@ -57,7 +57,7 @@ fn both_documents_name_what_was_found_and_what_was_not_read() {
     let cyclonedx = of("cyclonedx");
     insta::assert_json_snapshot!(cyclonedx["components"][1]["components"][1]);
     assert_eq!(cyclonedx["metadata"]["timestamp"], "2022-09-21T18:11:10Z");
-    // The layer of `pause` is noise.
+    // The layer of `pause` is random bytes.
     let properties = cyclonedx["components"][0]["properties"].to_string();
     assert!(properties.contains("kbundle:not-read"), "{properties}");
     let spdx = of("spdx");
@@ -68,7 +68,7 @@ fn both_documents_name_what_was_found_and_what_was_not_read() {
     let packages = spdx["packages"].as_array().unwrap();
     let libc = packages.iter().find(|package| package["name"] == "libc6").unwrap();
     insta::assert_json_snapshot!(libc);
-    // What the bundle carries is what is printed.
+    // The printed document is the one in the bundle.
     let carried = success(&upstream.kbundle(["cat", "bundle.tar.zst", "sbom/bundle.spdx.json", "--unsigned"]));
     assert_eq!(serde_json::from_str::<Value>(&carried).unwrap(), spdx);
 }
@@ -90,7 +90,7 @@ fn the_list_is_made_again_from_the_content() {
 fn a_list_that_the_content_does_not_give_is_refused() {
     let upstream = built();
     success(&upstream.kbundle(["extract", "bundle.tar.zst", "-C", "all", "--unsigned"]));
-    // What an untrue builder would do: another document, and the list signed again over it.
+    // What a dishonest builder could do: replace the document, and sign the list over it again.
     let script = "set -e
         sed -i s/2.36-9/2.36-8/ sbom/bundle.cdx.json
         digest=sha256:$(sha256sum sbom/bundle.cdx.json | cut -d' ' -f1)
@@ -108,7 +108,7 @@ fn a_list_that_the_content_does_not_give_is_refused() {
     assert!(text.contains("the first difference is in image/registry.k8s.io/pause:distro/linux/amd64"), "{text}");
 }
 
-/// Writes the folder of an unpacked bundle as a bundle.
+/// Writes a bundle from the folder of an unpacked one.
 fn pack(folder: &std::path::Path, to: &std::path::Path) {
     let bytes = fs::read(folder.join("bundle.json")).unwrap();
     let list = kbundle_format::BundleList::parse(&bytes).unwrap();
@@ -145,7 +145,7 @@ fn no_host_gets_the_list() {
     success(&upstream.kbundle(["verify", "worker.tar.zst", "--role", "worker", "--key", "signing.pub"]));
 }
 
-/// Validators of other people; `ci/sbom` installs them and says where.
+/// Validators from other projects; `ci/sbom` installs them and names their place.
 #[test]
 #[ignore = "needs validators from PyPI: ./ci/sbom"]
 fn other_programs_take_the_documents() {

@@ -1,4 +1,4 @@
-//! Sealed bundles: what opens them, what does not, and that nothing lies about in the clear.
+//! Sealed bundles: what opens them, what does not, and that nothing is left unencrypted.
 
 use age::secrecy::ExposeSecret as _;
 use fs_err as fs;
@@ -17,7 +17,7 @@ fn sealed() -> Upstream {
     upstream
 }
 
-/// Makes an identity; its recipient.
+/// Makes an identity; returns its recipient.
 fn identity(upstream: &Upstream, name: &str) -> String {
     let identity = age::x25519::Identity::generate();
     fs::write(upstream.path(name), identity.to_string().expose_secret()).unwrap();

@@ -1,4 +1,4 @@
-//! An HTTP server on loopback that answers each request as it was told to, lies included.
+//! An HTTP server on loopback that gives each request a scripted answer, including false ones.
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{BufRead as _, BufReader, Write};
@@ -7,28 +7,28 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-/// How to answer one request.
+/// The answer to one request.
 #[derive(Clone)]
 pub enum Answer {
-    /// As a good server: ranges, an entity tag.
+    /// Like a good server: with ranges and an entity tag.
     Content(Vec<u8>),
-    /// All of it, whatever range was asked for.
+    /// The whole content, whatever range was asked for.
     WithoutRange(Vec<u8>),
-    /// The length of all of it, but only so many bytes.
+    /// The length of the whole content, but only this many bytes of it.
     CutOff(Vec<u8>, usize),
-    /// So many bytes of it, and then silence.
+    /// This many bytes of it, and then silence.
     Stalls(Vec<u8>, usize),
     /// An empty answer of this status.
     Status(u16),
-    /// 429, and the request to come again after so many seconds.
+    /// Status 429, with the request to come again after this many seconds.
     TooMany(u64),
     /// A redirection to this path.
     Redirect(String),
-    /// A demand for a bearer token, which `/token` gives: the answer is as inside once the request carries it.
+    /// A demand for a bearer token, which `/token` gives. A request with the token gets the content.
     Behind(&'static str, Vec<u8>),
 }
 
-/// A request as it came.
+/// A received request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
     pub method: String,
@@ -60,7 +60,7 @@ impl Server {
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let (answers, requests) = (Arc::clone(&answers), Arc::clone(&requests));
-                // A client that hangs up is part of the tests.
+                // Clients that hang up are part of the tests.
                 thread::spawn(move || drop(handle(stream, port, &answers, &requests)));
             }
         });
@@ -81,7 +81,7 @@ impl Server {
         self.answers.lock().unwrap().insert(path.to_owned(), answers.into_iter().collect());
     }
 
-    /// Answers requests that nothing else was said about with `content`.
+    /// Answers all other requests with `content`.
     pub fn answer_all_else(&self, content: &[u8]) {
         self.serve(ALL_ELSE, content);
     }

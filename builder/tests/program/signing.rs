@@ -1,4 +1,4 @@
-//! Keys under a passphrase, signers elsewhere, and what other people's tools say of its signatures.
+//! Keys with a passphrase, signers elsewhere, and the verdicts of other tools on its signatures.
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -87,7 +87,7 @@ fn verify_shows_what_the_files_of_the_keys_say_about_them() {
     assert_eq!(signer("old.pub")["validUntil"], "2001-12-31");
     assert_eq!(signer("old.pub").get("comment"), None);
 
-    // Other people's tools pass over the notes.
+    // Other tools skip the notes.
     let plain = fs::read_to_string(upstream.path("a.pub")).unwrap();
     let plain = &plain[plain.find("-----BEGIN").unwrap()..];
     assert_eq!(openssl(&upstream, &["pkey", "-pubin", "-in", "a.pub"]), plain);
@@ -124,7 +124,7 @@ fn a_terminal_is_asked_for_the_passphrase_and_does_not_show_it() {
         script.current_dir(upstream.directory.path()).env_remove("KBUNDLE_PASSPHRASE");
         let mut child = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("script is needed");
         let mut keyboard = child.stdin.take().unwrap();
-        // Typed one by one, as a person does: what comes before the prompt would be echoed.
+        // Typed character by character, like a person: characters before the prompt would be echoed.
         for line in typed.lines() {
             std::thread::sleep(std::time::Duration::from_millis(700));
             writeln!(keyboard, "{line}").unwrap();
@@ -148,7 +148,7 @@ fn a_terminal_is_asked_for_the_passphrase_and_does_not_show_it() {
     assert!(!upstream.path("other.key").exists());
 }
 
-/// The key stays where openssl has it; kbundle sees the signature only. Raw as openssl writes it, and in base64.
+/// The key stays where openssl has it; kbundle gets only the signature, raw from openssl and in base64.
 #[test]
 fn a_signer_elsewhere_signs_the_list_and_the_signature_is_attached() {
     let upstream = unsigned();
@@ -209,7 +209,7 @@ fn openssl_accepts_our_signatures() {
     }
 }
 
-/// One key in two files of signatures is one signer.
+/// One key with two signature files is one signer.
 #[test]
 fn one_key_counts_once_toward_the_threshold() {
     let upstream = unsigned();
@@ -238,7 +238,7 @@ fn the_provenance_names_every_material_and_is_checked() {
     let seen = success(&upstream.kbundle(["verify", BUNDLE, "--key=second.pub"]));
     assert!(seen.contains("provenance not signed by a trusted key"), "{seen}");
 
-    // Built again by the same key, every byte is the same: the provenance holds no times.
+    // Built again with the same key, every byte is the same: the provenance contains no times.
     success(&upstream.build(&["--key=signing.key", "--out=again.tar.zst"]));
     success(&upstream.build(&["--key=signing.key", "--out=once-more.tar.zst"]));
     assert!(fs::read(upstream.path("again.tar.zst")).unwrap() == fs::read(upstream.path("once-more.tar.zst")).unwrap());
@@ -255,7 +255,7 @@ fn openssl_reads_private_keys_of_both_kinds() {
     }
 }
 
-/// Run by `ci/cosign`, which fetches one.
+/// Run by `ci/cosign`, which fetches cosign.
 #[test]
 #[ignore = "needs cosign; run ./ci/cosign"]
 fn cosign_and_kbundle_accept_each_other() {
@@ -269,7 +269,7 @@ fn cosign_and_kbundle_accept_each_other() {
             .expect("cosign is needed");
         (output.status.success(), failure(&output).1)
     };
-    // No transparency log and no network: this is what an air-gapped site can check.
+    // No transparency log and no network: an air-gapped site can check only this.
     let verify = |key: &str, signature: &str| {
         cosign(&["verify-blob", "--key", key, "--signature", signature, "--insecure-ignore-tlog=true", "bundle.json"])
     };

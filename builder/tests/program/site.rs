@@ -63,7 +63,7 @@ fn manifests_and_their_images_are_carried() {
     let carried = upstream.kbundle(["cat", "bundle.tar.zst", "manifests/team-app/deploy.yaml", "--unsigned"]);
     assert_eq!(success(&carried), APP);
 
-    // The same again, from what the list says and the files beside bundle.yaml.
+    // The same again, from the list and the files beside bundle.yaml.
     fs::remove_dir_all(upstream.path("cache")).unwrap();
     let flags: Vec<_> =
         upstream.flags().into_iter().filter(|flag| flag.contains("mirror") || flag.contains("cache")).collect();

@@ -1,4 +1,4 @@
-//! TLS as behind a company's proxy: a server whose certificate only the company's own authority vouches for.
+//! TLS as behind a company's proxy: the server's certificate is signed only by the company's own authority.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -52,7 +52,7 @@ fn openssl(directory: &Path, arguments: &[&str]) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// An authority, and a certificate by it for `localhost`.
+/// An authority, and a certificate for `localhost` that it signed.
 fn make_certificates(directory: &Path) {
     let key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"];
     let ca = ["req", "-x509", "-subj", "/CN=Company CA", "-keyout", "ca.key", "-out", "ca.pem"];
@@ -124,7 +124,7 @@ fn a_host_has_authorities_and_a_client_certificate_of_its_own() {
     assert!(text.contains("client.key for TLS"), "{text}");
     fs::copy(directory.path().join("server.key"), folder.join("client.key")).unwrap();
     success(&build(directory.path(), &server, &["--certs-dir=certs.d", "--force"]));
-    // Another host is neither believed by that authority nor shown that certificate.
+    // Another host is neither trusted because of that authority nor given that certificate.
     fs::rename(&folder, directory.path().join("certs.d/other.example")).unwrap();
     fs::remove_dir_all(directory.path().join("cache")).unwrap();
     let (code, text) = failure(&build(directory.path(), &server, &["--certs-dir=certs.d", "--force"]));

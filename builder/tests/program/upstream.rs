@@ -1,4 +1,4 @@
-//! A small upstream made of a catalog and a server on loopback that lies on demand, and the program run against it.
+//! A small upstream: a catalog, and a server on loopback that lies on demand; and the program run against it.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::server::Server;
 
-/// Where the server has the kubelet.
+/// The path of the kubelet on the server.
 pub const KUBELET: &str = "/dl/release/v1.30.0/bin/linux/amd64/kubelet";
 
 /// A directory with a catalog, keys and a cache, and the server that the catalog's addresses lead to.
@@ -47,7 +47,7 @@ impl Image {
         Self::of(&config, noise(2, 300_000))
     }
 
-    /// One with this config and layer.
+    /// An image with this config and layer.
     pub fn of(config: &serde_json::Value, layer: Vec<u8>) -> Self {
         let descriptor = |media_type: &str, content: &[u8]| json!({ "mediaType": media_type, "digest": Digest::of(content), "size": content.len() });
         let config = config.to_string().into_bytes();
@@ -88,14 +88,14 @@ impl Upstream {
         Self::with_image(image, &pin)
     }
 
-    /// One whose image says in its config that it is for another architecture than its index says.
+    /// An upstream whose image has another architecture in its config than in its index.
     pub fn with_mislabelled_image() -> Self {
         let image = Image::new("arm64");
         let pin = Digest::of(&image.index);
         Self::with_image(image, &pin)
     }
 
-    /// One whose image is for another architecture, pinned by its manifest, so that no index says otherwise.
+    /// An upstream whose image is for another architecture and pinned by its manifest, so that no index contradicts it.
     pub fn with_foreign_image() -> Self {
         let image = Image::new("arm64");
         let pin = Digest::of(&image.manifest);
@@ -146,7 +146,7 @@ releases:
         fs::write(self.path("catalog.yaml"), catalog).unwrap();
     }
 
-    /// How many files and folders lie about that are not whole.
+    /// The number of incomplete files and folders.
     pub fn incomplete(&self) -> usize {
         let found = Command::new("find").arg(self.directory.path()).args(["-name", ".incomplete-*"]).output().unwrap();
         String::from_utf8(found.stdout).unwrap().lines().count()
@@ -161,7 +161,7 @@ releases:
         kbundle_in(self.directory.path()).args(arguments).output().unwrap()
     }
 
-    /// Flags that lead to the server. Pauses are short and output is replaced, but for that nothing differs from a real run.
+    /// Flags that lead to the server. Pauses are short and outputs are replaced; otherwise a run is like a real one.
     pub fn flags(&self) -> Vec<String> {
         let port = self.server.port();
         [
@@ -179,7 +179,7 @@ releases:
         .into()
     }
 
-    /// Runs `kbundle build` with further flags.
+    /// Runs `kbundle build` with additional flags.
     pub fn build(&self, more: &[&str]) -> Output {
         self.run("build", more)
     }
@@ -200,7 +200,7 @@ releases:
     }
 }
 
-/// The program, to be run in `directory` whatever the machine's settings.
+/// The program, run in `directory` whatever the machine's settings.
 pub fn kbundle_in(directory: &Path) -> Command {
     program_in(env!("CARGO_BIN_EXE_kbundle"), directory)
 }
@@ -215,7 +215,7 @@ pub fn program_in(program: &str, directory: &Path) -> Command {
     for proxy in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"] {
         command.env_remove(proxy);
     }
-    // A proxy of the machine must not stand between the program and loopback.
+    // A proxy of the machine must not be between the program and loopback.
     command.env("NO_PROXY", "127.0.0.1,localhost").env("no_proxy", "127.0.0.1,localhost");
     command
 }

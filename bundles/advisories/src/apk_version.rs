@@ -4,9 +4,9 @@
 
 use std::cmp::Ordering;
 
-/// Suffixes before the version without one, the lowest first.
+/// Suffixes that come before the version without a suffix, the lowest first.
 const BEFORE: [&str; 4] = ["alpha", "beta", "pre", "rc"];
-/// Suffixes behind it.
+/// Suffixes that come after the version without a suffix.
 const BEHIND: [&str; 5] = ["cvs", "svn", "git", "hg", "p"];
 
 /// A version of apk.
@@ -27,7 +27,7 @@ impl<'a> ApkVersion<'a> {
             Some((rest, number)) => (rest, number.parse().ok()?),
             None => (text, 0),
         };
-        // What follows `~` names a commit.
+        // The text after `~` names a commit.
         let text = text.split_once('~').map_or(text, |(version, _)| version);
         let mut parts = text.split('_');
         let mut core = parts.next()?;
@@ -72,7 +72,7 @@ impl PartialOrd for ApkVersion<'_> {
     }
 }
 
-/// The first number by its value; a later one that begins with 0 like a fraction.
+/// Compares the first number by its value, and a later one that begins with 0 like a fraction.
 fn by_numbers(a: &[&str], b: &[&str]) -> Ordering {
     let by_value = |a: &str, b: &str| {
         let (a, b) = (a.trim_start_matches('0'), b.trim_start_matches('0'));
@@ -89,7 +89,7 @@ fn by_numbers(a: &[&str], b: &[&str]) -> Ordering {
 mod tests {
     use super::*;
 
-    /// From `test/version.data` of apk-tools, and its changes of the years.
+    /// From apk-tools: `test/version.data`, and its changes over the years.
     #[test]
     fn the_order_is_apks() {
         for (a, b) in [

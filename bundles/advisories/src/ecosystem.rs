@@ -1,4 +1,4 @@
-//! Ecosystems as OSV names them, and what in a list of packages belongs to which.
+//! Ecosystems by OSV's names, and the ecosystem of each package in a list of packages.
 //!
 //! Source: ossf.github.io/osv-schema, "affected[].package field", and package-url/purl-spec.
 
@@ -15,14 +15,14 @@ pub struct Ecosystem {
     pub order: Order,
 }
 
-/// What a package is called in advisories.
+/// A package's name and version in advisories.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Known {
     /// The ecosystem.
     pub ecosystem: Ecosystem,
     /// The name, a source package's for distributions.
     pub name: String,
-    /// The version of that.
+    /// The version of the package or source package.
     pub version: String,
 }
 
@@ -31,18 +31,18 @@ impl Ecosystem {
         Self { key: key.into(), order }
     }
 
-    /// The one form of a package's name that advisories and package URLs are compared in.
+    /// The form of a package's name in which advisories and package URLs are compared.
     #[must_use]
     pub fn plain(&self, name: String) -> String {
         match self.key.as_str() {
             "PyPI" => python_name(&name),
-            // The crate for package URLs knows Go's modules in lower case only.
+            // The crate for package URLs only knows lowercase names of Go's modules.
             "Go" => name.to_ascii_lowercase(),
             _ => name,
         }
     }
 
-    /// By OSV's name; `None` for those whose versions are not compared here.
+    /// The ecosystem with OSV's name; `None` if its versions are not compared here.
     #[must_use]
     pub fn of_osv(name: &str) -> Option<Self> {
         let mut parts = name.split(':');
@@ -63,7 +63,7 @@ impl Ecosystem {
 }
 
 impl Known {
-    /// By the package URL of a package with a version; `None` where advisories of its ecosystem are not compared here.
+    /// The ecosystem from the package URL of a package with a version; `None` if advisories of its ecosystem are not compared here.
     #[must_use]
     pub fn of_purl(purl: &PackageUrl<'_>, version: &str) -> Option<Self> {
         let qualifier = |name: &str| purl.qualifiers().get(name).map(AsRef::as_ref);
@@ -83,7 +83,7 @@ impl Known {
             "deb" | "apk" => {
                 let (distribution, release) = qualifier("distro")?.split_once('-')?;
                 let key = distribution_key(distribution, release)?;
-                // Advisories of distributions are about source packages.
+                // Advisories of distributions are for source packages.
                 let upstream = qualifier("upstream").unwrap_or(purl.name());
                 let (name, source_version) = match upstream.split_once('@') {
                     Some((name, version)) => (name, version.to_owned()),
@@ -110,7 +110,7 @@ fn distribution_key(distribution: &str, release: &str) -> Option<String> {
     })
 }
 
-/// One form of a Python name. Source: PEP 503.
+/// The normalized form of a Python name. Source: PEP 503.
 fn python_name(name: &str) -> String {
     let mut plain = String::new();
     for letter in name.chars() {

@@ -1,4 +1,4 @@
-//! What matching finds.
+//! The results of matching.
 
 use schemars::JsonSchema;
 use serde::Serialize;

@@ -1,4 +1,4 @@
-//! Advisories for sites without a network: one signed file made of OSV records and OpenVEX documents, and which of them are about a bundle.
+//! Advisories for sites without a network: one signed file of OSV records and OpenVEX documents, and the matching of these with a bundle.
 //!
 //! ```text
 //! folders and zips of OSV ──▶ record: the part that matching needs ──▶ pack: one signed file

@@ -1,4 +1,4 @@
-//! Bounds on what is read of advisories: they come from other people, in zips and in JSON.
+//! Limits for reading advisories: they come from other people, in zips and in JSON.
 
 /// Most bytes of one OSV record; the largest of Ubuntu's kernels have about 4 MiB.
 pub const MAX_RECORD_BYTES: u64 = 16 << 20;
@@ -16,5 +16,5 @@ pub const MAX_VEX_DOCUMENTS: usize = 64;
 pub const MAX_MANIFEST_BYTES: u64 = 1 << 20;
 /// Base-two logarithm of zstd's window.
 pub const WINDOW_LOG: u32 = 23;
-/// Most characters of an advisory's name or summary that are kept.
+/// Most characters that are kept of an advisory's name or summary.
 pub const MAX_TEXT_CHARS: usize = 200;

@@ -1,4 +1,4 @@
-//! The manifest of a file of advisories, `advisories.json`: what the file holds. Its bytes are what is signed.
+//! The manifest of a file of advisories, `advisories.json`: it lists the file's content. Its exact bytes are signed.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Which advisories are about which packages.
+//! Finds the advisories that concern given packages.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -10,7 +10,7 @@ use crate::severity::Severity;
 use crate::subject::{Package, Uncompared, packages};
 use crate::vex::{self, Document, Status};
 
-/// Takes records one by one and keeps what is about the packages of one document.
+/// Receives records one by one and keeps those that concern the packages of one document.
 pub struct Matching {
     packages: Vec<Package>,
     uncompared: Vec<Uncompared>,
@@ -29,7 +29,7 @@ struct Hit {
     fixed_in: Option<String>,
 }
 
-/// What was found.
+/// The result of matching.
 #[derive(Clone, Debug)]
 pub struct Findings {
     /// The worst first, then by name.
@@ -41,7 +41,7 @@ pub struct Findings {
 }
 
 impl Matching {
-    /// For the packages of `bom`.
+    /// A matching for the packages of `bom`.
     #[must_use]
     pub fn new(bom: &Bom) -> Self {
         let (packages, uncompared) = packages(bom);
@@ -73,7 +73,7 @@ impl Matching {
         }
     }
 
-    /// What was found, once `documents` of VEX had their say.
+    /// The result, after the statements in `documents` of VEX were applied.
     #[must_use]
     pub fn finish(self, documents: &[Document]) -> Findings {
         let mut findings = Vec::new();
@@ -90,7 +90,7 @@ impl Matching {
     }
 }
 
-/// Hits of one package by flaw: those that share a name are one.
+/// Groups the hits of one package by vulnerability: hits that share a name are the same one.
 fn merged(hits: Vec<Hit>) -> Vec<Vec<Hit>> {
     let mut flaws: Vec<Vec<Hit>> = Vec::new();
     for hit in hits {

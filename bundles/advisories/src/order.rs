@@ -8,9 +8,9 @@ use crate::apk_version::ApkVersion;
 /// The rules of an ecosystem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Order {
-    /// Go modules: semver.org with `v` before it; pseudo-versions are pre-releases of it. Source: go.dev/ref/mod, "Versions".
+    /// Go modules: semver.org with a leading `v`; pseudo-versions are pre-releases. Source: go.dev/ref/mod, "Versions".
     Go,
-    /// semver.org, as npm and crates.io have it.
+    /// semver.org, as used by npm and crates.io.
     Semver,
     /// deb-version(7).
     Debian,
@@ -21,7 +21,7 @@ pub enum Order {
 }
 
 impl Order {
-    /// The order of packages whose package URL has this type; `None` where there is none here.
+    /// The order for package URLs of this type; `None` if there is none here.
     #[must_use]
     pub fn of_purl_type(kind: &str) -> Option<Self> {
         Some(match kind {
@@ -65,7 +65,7 @@ fn python(text: &str) -> Option<pep440_rs::Version> {
     text.parse().ok()
 }
 
-/// `v1.2.3` of a module, and `1.20rc1` of Go itself, as semver.org writes them.
+/// `v1.2.3` of a module, and `1.20rc1` of Go itself, in the form of semver.org.
 fn go(text: &str) -> Cow<'_, str> {
     let text = text.strip_prefix('v').unwrap_or(text);
     let end = text.find(|letter: char| !letter.is_ascii_digit() && letter != '.').unwrap_or(text.len());
@@ -128,7 +128,7 @@ mod tests {
         }
     }
 
-    /// The program that installs the packages has the last word.
+    /// The result has to agree with the program that installs the packages.
     #[test]
     fn the_order_of_debian_is_that_of_dpkg() {
         let dpkg = |a: &str, relation: &str, b: &str| {

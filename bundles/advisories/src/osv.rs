@@ -15,7 +15,7 @@ struct Osv {
     withdrawn: Option<String>,
     #[serde(default)]
     aliases: Vec<String>,
-    /// Records of distributions name here what they are made of.
+    /// Records of distributions list here the vulnerabilities that they are about.
     #[serde(default)]
     upstream: Vec<String>,
     #[serde(default)]
@@ -63,20 +63,20 @@ struct OsvRange {
     events: Vec<Event>,
 }
 
-/// What a record is to matching.
+/// The kind of a record, for matching.
 pub enum Parsed {
-    /// It is about packages that can be compared.
+    /// It concerns packages that can be compared.
     Record(Box<Record>),
-    /// The one of this name was withdrawn.
+    /// The record of this name was withdrawn.
     Withdrawn(String),
-    /// It is about other ecosystems only.
+    /// It concerns only other ecosystems.
     Elsewhere,
 }
 
 /// Reads a record.
 ///
 /// # Errors
-/// In words: it is not JSON, or not of the schema.
+/// A text for people: it is not JSON, or does not match the schema.
 pub fn parse(bytes: &[u8]) -> Result<Parsed, String> {
     let osv: Osv = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
     if !is_name(&osv.id) {
@@ -90,7 +90,7 @@ pub fn parse(bytes: &[u8]) -> Result<Parsed, String> {
         return Ok(Parsed::Elsewhere);
     }
     let mut aliases = osv.aliases;
-    // A notice about several flaws is none of them.
+    // A notice about several vulnerabilities is not the same as any of them.
     if let [only] = osv.upstream.as_slice() {
         aliases.push(only.clone());
     }
@@ -118,7 +118,7 @@ fn affected(osv: OsvAffected) -> Option<Affected> {
     Some(Affected { ecosystem: ecosystem.key, name, ranges, versions: osv.versions, severity })
 }
 
-/// The worst that is stated.
+/// The highest severity that is stated.
 fn severity(scores: &[Score]) -> Option<Severity> {
     let of = |score: &Score| {
         if score.kind.starts_with("CVSS") { Severity::of_vector(&score.score) } else { Severity::of_word(&score.score) }
@@ -126,12 +126,12 @@ fn severity(scores: &[Score]) -> Option<Severity> {
     scores.iter().filter_map(of).max()
 }
 
-/// Whether `text` is a name that a report can show as it is.
+/// Whether a report can show the name `text` as it is.
 fn is_name(text: &str) -> bool {
     (1..=MAX_TEXT_CHARS).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-/// The first line, without what a terminal would obey, and not too long.
+/// The first line, shortened and without a terminal's control characters.
 fn one_line(text: &str) -> String {
     let line = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
     line.trim().chars().filter(|letter| !letter.is_control()).take(MAX_TEXT_CHARS).collect()

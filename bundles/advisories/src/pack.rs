@@ -23,11 +23,11 @@ use crate::record::Record;
 use crate::sources;
 use crate::vex::Document;
 
-/// What records may take in memory before they go to a temporary file.
+/// The memory for records before they go to a temporary file.
 const SPOOL_BYTES: usize = 16 << 20;
 /// zstd's level: records are packed once and read often.
 const LEVEL: i32 = 12;
-/// Before this, a database has no date: Go's writes year 1.
+/// An earlier date means that a database has none: Go's writes year 1.
 const FIRST_DAY: &str = "1990-01-01";
 
 fn writing(source: io::Error) -> PackError {
@@ -36,7 +36,7 @@ fn writing(source: io::Error) -> PackError {
 
 /// Collects records and documents.
 pub struct Packer {
-    /// Records, one a line, in the order they came in.
+    /// Records, one on each line, in the order in which they were added.
     spool: SpooledTempFile,
     end: u64,
     records: BTreeMap<String, Line>,
@@ -53,13 +53,13 @@ struct Line {
     length: usize,
     modified: String,
     digest: Digest,
-    /// Places in the packer's list of names.
+    /// Indexes into the packer's list of names.
     ecosystems: Vec<u16>,
 }
 
-/// A file of advisories that only has to be written.
+/// A complete file of advisories, ready to be written.
 pub struct Packed {
-    /// What it holds.
+    /// Its manifest.
     pub manifest: Manifest,
     spool: SpooledTempFile,
     lines: Vec<(u64, usize)>,
@@ -82,11 +82,11 @@ impl Default for Packer {
 }
 
 impl Packer {
-    /// Takes all records of a folder or a zip. Of two records of one name, the one that was changed last counts, and none where one says that it was
-    /// withdrawn.
+    /// Adds all records of a folder or a zip. Of two records with the same name, the one that was changed last counts; if one of them says
+    /// that it was withdrawn, none counts.
     ///
     /// # Errors
-    /// [`PackError`]; the first file that is not a record ends it.
+    /// [`PackError`] for the first file that is not a record.
     pub fn add(&mut self, path: &Path) -> Result<(), PackError> {
         sources::for_each(path, &mut |name, bytes| {
             self.read_bytes += bytes.len() as u64;
@@ -158,10 +158,10 @@ impl Packer {
         Ok(())
     }
 
-    /// Ends the collection. `day` is the day that the data is of, where its maker says so; else it is that of the newest change.
+    /// Ends the collection. `day` is the day of the data, if its maker states one; otherwise the day of the newest change is used.
     ///
     /// # Errors
-    /// [`PackError::Nothing`] where there is no record, or the spool fails.
+    /// [`PackError::Nothing`] when there is no record; the error of the spool.
     pub fn finish(mut self, day: Option<Day>) -> Result<Packed, PackError> {
         self.records.retain(|id, _| !self.withdrawn.contains(id));
         if self.records.is_empty() {

@@ -17,7 +17,7 @@ pub enum PackError {
         /// The cause.
         source: io::Error,
     },
-    /// A zip that is none.
+    /// A file that is not a zip.
     #[error("{} cannot be read as a zip: {reason}", path.display())]
     Zip {
         /// The file.
@@ -41,10 +41,10 @@ pub enum PackError {
         /// What is wrong.
         source: VexError,
     },
-    /// More than a file of advisories holds.
+    /// More than a file of advisories may contain.
     #[error("there are more {what} than a file of advisories holds")]
     TooMuch {
-        /// Of what.
+        /// What there is too much of.
         what: &'static str,
     },
     /// Nothing to pack.
@@ -59,7 +59,7 @@ pub enum PackError {
 }
 
 impl PackError {
-    /// Whether the machine failed, and not what was given to pack.
+    /// Whether this machine failed, and not the input.
     #[must_use]
     pub fn is_failure(&self) -> bool {
         let of_user =

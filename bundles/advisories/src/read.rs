@@ -1,5 +1,5 @@
-//! Reads a file of advisories in one pass: nothing is used before a trusted key signed the manifest, and nothing that was found counts before
-//! every digest was compared.
+//! Reads a file of advisories in one pass. Nothing is used before a trusted key's signature over the manifest was verified, and no finding
+//! counts before every digest was compared.
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -34,22 +34,22 @@ pub enum AdvisoriesError {
         /// The cause.
         source: io::Error,
     },
-    /// Not the tar of such a file.
+    /// It is not the tar of such a file.
     #[error("the file is not what `kbundle advisories pack` writes")]
     Tar {
         /// The cause.
         source: TarError,
     },
-    /// Something else than what belongs there.
+    /// Something unexpected is in its place.
     #[error("{reason}")]
     Layout {
         /// What is wrong.
         reason: &'static str,
     },
-    /// A manifest that is none.
+    /// The manifest cannot be read.
     #[error("advisories.json cannot be read")]
     Manifest {
-        /// serde's words.
+        /// serde's error.
         source: serde_json::Error,
     },
     /// A form that this program does not know.
@@ -58,26 +58,26 @@ pub enum AdvisoriesError {
         /// The version in the file.
         found: u64,
     },
-    /// Nobody trusted signed it.
+    /// No trusted key signed it.
     #[error("no trusted key signed the advisories")]
     Untrusted {
-        /// What was found.
+        /// The result of the signature check.
         source: TrustError,
     },
-    /// Content that is not what was signed.
+    /// The content is not what was signed.
     #[error("{path} has digest {actual}, the signed manifest says {expected}")]
     Digest {
-        /// The file within.
+        /// The file inside.
         path: EntryPath,
-        /// What the manifest says.
+        /// The digest in the manifest.
         expected: Digest,
-        /// What was found.
+        /// The digest of the content.
         actual: Digest,
     },
-    /// A line or a document that cannot be read, although it was signed.
+    /// A signed line or document cannot be read.
     #[error("{path} has content that cannot be read: {reason}")]
     Record {
-        /// The file within.
+        /// The file inside.
         path: EntryPath,
         /// What is wrong.
         reason: String,
@@ -86,7 +86,7 @@ pub enum AdvisoriesError {
 
 type Stream = BufReader<zstd::Decoder<'static, BufReader<fs::File>>>;
 
-/// An open file whose manifest was read and whose signatures were looked at.
+/// An open file whose manifest was read and whose signatures were verified, or skipped.
 pub struct Reader {
     stream: Stream,
     /// The header of the first file behind the signatures.
@@ -97,7 +97,7 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Opens a file. Without a policy nobody asks who signed.
+    /// Opens a file. Without a policy, signatures do not matter.
     ///
     /// # Errors
     /// [`AdvisoriesError`].
@@ -126,7 +126,7 @@ impl Reader {
         Ok(Self { stream, next, manifest: manifest(&bytes)?, digest: Digest::of(&bytes), signers })
     }
 
-    /// What the file says it holds.
+    /// The manifest: the list of the file's content.
     #[must_use]
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
@@ -144,7 +144,7 @@ impl Reader {
         &self.signers
     }
 
-    /// Hands over each record, and gives the VEX documents. What was handed over counts only if this ends well.
+    /// Passes each record to `see`, and returns the VEX documents. The records count only if this succeeds.
     ///
     /// # Errors
     /// [`AdvisoriesError`].
@@ -230,7 +230,7 @@ fn compare(stored: &Stored, actual: Digest) -> Result<(), AdvisoriesError> {
     Err(AdvisoriesError::Digest { path: stored.path.clone(), expected: stored.digest, actual })
 }
 
-/// The next header; `None` at the end of the archive, behind which nothing may follow.
+/// The next header; `None` at the end of the archive, after which nothing may follow.
 fn header(stream: &mut Stream) -> Result<Option<TarHeader>, AdvisoriesError> {
     let content = |source| AdvisoriesError::Content { source };
     let mut block = [0; BLOCK_BYTES];

@@ -1,4 +1,4 @@
-//! The part of an advisory that a file of advisories keeps, one line of JSON each.
+//! The part of an advisory that a file of advisories keeps: one line of JSON for each advisory.
 
 use std::cmp::Ordering;
 
@@ -13,16 +13,16 @@ use crate::severity::Severity;
 pub struct Record {
     /// Its name in its database, such as `GO-2025-4108`.
     pub id: String,
-    /// Other names of the same flaw.
+    /// Other names of the same vulnerability.
     pub aliases: Vec<String>,
-    /// One line.
+    /// The summary in one line.
     pub summary: String,
-    /// When it was changed last, as its database says.
+    /// The time of its last change, from its database.
     pub modified: String,
-    /// How bad it is, where that is told.
+    /// Its severity, if the record states one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub severity: Option<Severity>,
-    /// The packages that it is about.
+    /// The packages that it concerns.
     pub affected: Vec<Affected>,
 }
 
@@ -39,7 +39,7 @@ pub struct Affected {
     /// Single versions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub versions: Vec<String>,
-    /// How bad it is for this package, where that differs.
+    /// Its severity for this package, if it differs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub severity: Option<Severity>,
 }
@@ -48,13 +48,13 @@ pub struct Affected {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Event {
-    /// From this version on; `0` is before all.
+    /// This version and all later ones; `0` comes before all versions.
     Introduced(String),
-    /// Up to the one before this.
+    /// All versions before this one.
     Fixed(String),
-    /// Up to this.
+    /// This version and all earlier ones.
     LastAffected(String),
-    /// What lies beyond is not said.
+    /// Nothing is known about versions beyond this one.
     Limit(String),
 }
 
@@ -69,7 +69,7 @@ impl Event {
 }
 
 impl Affected {
-    /// Whether `version` is affected. A range that cannot be read counts: what is not known to be fixed is not fixed.
+    /// Whether `version` is affected. A range that cannot be read counts as affected: a version is not fixed unless it is known to be.
     ///
     /// Source: the evaluation algorithm of the OSV schema.
     #[must_use]
@@ -78,7 +78,7 @@ impl Affected {
             || self.ranges.iter().any(|events| in_range(order, events, version).unwrap_or(true))
     }
 
-    /// The lowest fix above `version`.
+    /// The lowest fixed version above `version`.
     #[must_use]
     pub fn fix(&self, order: Order, version: &str) -> Option<&str> {
         let fixes = self.ranges.iter().flatten().filter_map(|event| match event {
@@ -89,9 +89,9 @@ impl Affected {
     }
 }
 
-/// `None` where an event has no version of this ecosystem.
+/// Whether a version is in the range; `None` if an event has no version of this ecosystem.
 fn in_range(order: Order, events: &[Event], version: &str) -> Option<bool> {
-    // How `version` compares with an event's.
+    // Compares `version` with an event's version.
     let compare = |event: &Event| match event.version() {
         "0" => Some(Ordering::Greater),
         bound => order.compare(version, bound),
@@ -120,7 +120,7 @@ fn in_range(order: Order, events: &[Event], version: &str) -> Option<bool> {
     Some(matches!(highest, Some(Event::Introduced(_))))
 }
 
-/// Which of two events lies higher. At one version, what ends a range stands before what begins the next.
+/// The order of two events. At the same version, the end of a range comes before the beginning of the next one.
 fn position(order: Order, a: &Event, b: &Event) -> Ordering {
     let by_version = match (a.version(), b.version()) {
         ("0", "0") => Ordering::Equal,
@@ -140,7 +140,7 @@ mod tests {
         serde_json::from_str(&text).unwrap()
     }
 
-    /// The ranges of GO-2025-4108, and single ones of each kind.
+    /// The ranges of GO-2025-4108, and one range of each kind.
     #[test]
     fn ranges_begin_and_end_where_they_say() {
         let several = go(

@@ -1,4 +1,4 @@
-//! How bad an advisory is, in the five steps of CVSS.
+//! The severity of an advisory, in the five steps of CVSS.
 
 use std::str::FromStr as _;
 
@@ -34,16 +34,16 @@ impl Severity {
         }
     }
 
-    /// Of a CVSS vector; `None` where it is none.
+    /// The severity of a CVSS vector; `None` if the text is not one.
     #[must_use]
     pub fn of_vector(text: &str) -> Option<Self> {
         let severity = Self::of_word(cvss::Cvss::from_str(text).ok()?.severity().as_str())?;
-        // The crate takes metrics that are missing for harmless ones.
+        // The crate treats missing metrics as harmless ones.
         let is_whole = ["/C:N/I:N/A:N", "/VC:N/VI:N/VA:N"].iter().any(|harmless| text.contains(harmless));
         (severity > Self::None || is_whole).then_some(severity)
     }
 
-    /// Of the words that databases use: GitHub's `MODERATE`, Debian's `unimportant`, Ubuntu's `negligible`.
+    /// The severity from the words of databases: GitHub's `MODERATE`, Debian's `unimportant`, Ubuntu's `negligible`.
     #[must_use]
     pub fn of_word(text: &str) -> Option<Self> {
         Some(match text.trim_end_matches('*').to_ascii_lowercase().as_str() {

@@ -9,13 +9,13 @@ use zip::ZipArchive;
 use crate::limits::{MAX_FILES, MAX_RECORD_BYTES};
 use crate::pack_error::PackError;
 
-/// How deep folders may lie in each other; GitHub's database has four levels.
+/// Limit of nested folders; GitHub's database has four levels.
 const MAX_DEPTH: usize = 16;
 
-/// What takes a file: what to call it, and its content.
+/// Receives a file: its name for messages, and its content.
 pub type Task<'a> = dyn FnMut(&str, Vec<u8>) -> Result<(), PackError> + 'a;
 
-/// Hands over each file of `path` whose name ends in `.json`, with what to call it. Links in folders are passed over.
+/// Passes each file in `path` whose name ends in `.json` to `task`, with its name for messages. Links in folders are skipped.
 pub fn for_each(path: &Path, task: &mut Task<'_>) -> Result<(), PackError> {
     if path.is_dir() {
         let mut files = Vec::new();
@@ -68,7 +68,7 @@ fn list(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), Pac
     Ok(())
 }
 
-/// All of a record, which has to be of bounded size.
+/// The content of a record, whose size is limited.
 fn bounded(content: io::Result<impl Read>, name: &str) -> Result<Vec<u8>, PackError> {
     let mut bytes = Vec::new();
     let read = content.and_then(|content| content.take(MAX_RECORD_BYTES + 1).read_to_end(&mut bytes));

@@ -43,7 +43,7 @@ pub struct Uncompared {
     pub packages: usize,
 }
 
-/// A package that advisories can be compared with.
+/// A package that can be compared with advisories.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Package {
     /// OSV's name of the ecosystem, such as `Debian:12`.
@@ -56,12 +56,12 @@ pub struct Package {
     pub version: String,
     /// Its package URL.
     pub purl: String,
-    /// Images and files that have it.
+    /// Images and files that contain it.
     pub places: Vec<Place>,
 }
 
 const KUBERNETES: &str = "k8s.io/kubernetes";
-/// What Go writes for a module that was built of a folder beside it: the version is not known.
+/// Go's version of a module that was built from a folder beside it: the real version is unknown.
 const OF_A_FOLDER: &str = "v0.0.0";
 
 /// The packages of a document, sorted, and how many can not be compared.
@@ -101,7 +101,7 @@ pub fn place(subject: &Component) -> Place {
         (None, _) => subject.property(PATH).unwrap_or(&subject.name).to_owned(),
     };
     let digest = subject.hashes.first().and_then(|hash| Digest::from_hex(&hash.content).ok());
-    // A document of kbundle's gives every image and file a digest.
+    // In kbundle's documents, every image and file has a digest.
     Place { name, digest: digest.unwrap_or_else(|| Digest::of(&[])), purl: subject.purl.clone() }
 }
 
@@ -117,7 +117,8 @@ fn package(subject: &Component, component: &Component) -> Result<Package, &'stat
     Ok(Package { ecosystem, order, name: known.name, version: known.version, purl: text, places: Vec::new() })
 }
 
-/// A program does not state the version of its own source; Kubernetes' images and all files have it in the bundle's list.
+/// The version of a package. A program does not state the version of its own source; for Kubernetes' images and for all files, the bundle's
+/// list has it.
 fn version<'a>(subject: &'a Component, component: &'a Component) -> Option<&'a str> {
     match component.version.as_deref() {
         Some(OF_A_FOLDER) if component.ecosystem() == Some("golang") => None,

@@ -1,4 +1,4 @@
-//! OpenVEX documents: statements that a flaw does not matter for a product, and why.
+//! OpenVEX documents: statements that a vulnerability does not affect a product, with the reason.
 //!
 //! Source: github.com/openvex/spec, 0.2.0.
 
@@ -26,7 +26,7 @@ pub enum Status {
 }
 
 impl Status {
-    /// In words.
+    /// The status in words.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -42,22 +42,22 @@ impl Status {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum VexError {
-    /// Not JSON, or not of the shape.
+    /// It is not JSON, or does not have the right shape.
     #[error("it is not an OpenVEX document")]
     Syntax {
-        /// serde's words.
+        /// serde's error.
         source: serde_json::Error,
     },
-    /// A document of another kind.
+    /// It is a document of another kind.
     #[error("it has the context `{context}`; expected one that begins with {CONTEXT}")]
     Context {
-        /// What it names.
+        /// The context that it names.
         context: String,
     },
     /// A statement that the specification does not allow.
     #[error("statement {number} {reason}")]
     Statement {
-        /// From 1.
+        /// The statement's number, counted from 1.
         number: usize,
         /// What is wrong.
         reason: &'static str,
@@ -90,7 +90,7 @@ struct Statement {
     timestamp: Option<String>,
 }
 
-/// A flaw: a name, or in older documents nothing but that.
+/// A vulnerability: an object with a name, or in older documents only the name.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged)]
 enum Vulnerability {
@@ -136,9 +136,9 @@ struct Hashes {
 /// An answer of a document about one finding in one place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// What it says.
+    /// The status that the document states.
     pub status: Status,
-    /// Why.
+    /// The reason.
     pub reason: String,
 }
 
@@ -166,7 +166,7 @@ impl Document {
     }
 }
 
-/// The last answer of `documents` about the flaw called `names` in `package`, as `place` has it.
+/// The last answer in `documents` about the vulnerability with these `names` in `package` at `place`.
 pub fn answer(documents: &[Document], names: &[&str], package: &Package, place: &crate::Place) -> Option<Answer> {
     let statements = documents.iter().flat_map(|document| {
         document
@@ -178,7 +178,7 @@ pub fn answer(documents: &[Document], names: &[&str], package: &Package, place: 
         statement.vulnerability.is_any_of(names)
             && statement.products.iter().any(|product| product.covers(package, place))
     });
-    // Of two of one moment, the later in the file counts.
+    // Of two statements with the same time, the later one in the file counts.
     let (_, last) =
         fitting.max_by_key(|(moment, _)| moment.and_then(|text| OffsetDateTime::parse(text, &Rfc3339).ok()))?;
     let reason = [&last.justification, &last.impact].into_iter().flatten().cloned().collect::<Vec<_>>();
@@ -197,7 +197,7 @@ impl Vulnerability {
 }
 
 impl Product {
-    /// Whether it is the package itself, or the image or file with the package in it.
+    /// Whether the product is the package itself, or the image or file that contains the package.
     fn covers(&self, package: &Package, place: &crate::Place) -> bool {
         self.is(&package.purl) || self.is_place(place) && self.has_subcomponent(package)
     }
@@ -224,7 +224,7 @@ impl Product {
             || place.purl.as_deref().is_some_and(|purl| self.is(purl))
     }
 
-    /// A product without subcomponents is meant with all that it has.
+    /// A product without subcomponents includes everything in it.
     fn has_subcomponent(&self, package: &Package) -> bool {
         match self {
             Self::Id(_) => true,
@@ -235,7 +235,7 @@ impl Product {
     }
 }
 
-/// Whether the package URL `stated` means the one that was `found`: what it leaves out may be anything.
+/// Whether the package URL `stated` matches the one that was `found`: parts that it leaves out may have any value.
 #[must_use]
 pub fn covers(stated: &str, found: &str) -> bool {
     let (Ok(stated), Ok(found)) = (stated.parse::<PackageUrl<'_>>(), found.parse::<PackageUrl<'_>>()) else {

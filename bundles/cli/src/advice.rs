@@ -1,6 +1,6 @@
-//! What the errors of `kbundle-format` mean on a command line, and what to do about them.
+//! Exit codes and hints on a command line for the errors of `kbundle-format`.
 //!
-//! A hint names a command only where the program that runs has it ([`typed`]): there may be no other on this machine.
+//! A hint names a command only if the running program has it ([`typed`]): the other program may not be on this machine.
 
 use kbundle_format::attestation::AttestationError;
 use kbundle_format::audit_record::AuditRecordError;
@@ -13,6 +13,7 @@ use kbundle_format::revocations::RevocationsError;
 use kbundle_format::sealed::OpenError;
 use kbundle_format::signature::TrustError;
 use kbundle_format::source::SourceError;
+use kbundle_format::timestamp::TimestampError;
 use kbundle_format::volume::VolumeError;
 use kbundle_format::write::WriteError;
 use kbundle_format::{Diagnosis, ReadError};
@@ -34,6 +35,24 @@ impl Explain for SourceError {
             Self::Volume(error) => error.hint(),
             _ => None,
         }
+    }
+}
+
+impl Explain for TimestampError {
+    fn kind(&self) -> Kind {
+        Kind::Refused
+    }
+
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Shape { .. } => "give what the authority answered, in DER",
+            Self::Refused { .. } => "ask the authority, or request it from another one",
+            Self::OtherList { .. } => "use the time stamp of this bundle, or request one",
+            Self::Signature { .. } => "copy the time stamp again",
+            Self::Untrusted { .. } => "check the certificates of `--timestamp-authority`; the authority publishes them",
+            _ => return None,
+        };
+        Some(hint.to_owned())
     }
 }
 
@@ -120,7 +139,7 @@ impl Explain for ReadError {
     }
 }
 
-/// What to do about a bundle that does not carry all of its list, where it says that it is to be completed from `bases`.
+/// What to do about a bundle that does not carry everything in its list and says that `bases` complete it.
 #[must_use]
 pub fn completion(bases: Option<&Bases>) -> String {
     let join = typed("join").map(|join| format!(", or complete it with `{join}`")).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The flags that every command of both programs takes, and those about a bundle.
+//! The flags that all commands of both programs share, and the flags about a bundle.
 
 use std::path::{Path, PathBuf};
 
@@ -64,7 +64,7 @@ pub enum LogFormat {
 }
 
 impl CommonArguments {
-    /// Makes the whole program follow `--quiet` and `--color`.
+    /// Applies `--quiet` and `--color` to the whole program.
     pub fn apply(&self) {
         if self.quiet {
             output::be_quiet();
@@ -77,7 +77,7 @@ impl CommonArguments {
     }
 }
 
-/// What a bundle argument holds for standard input.
+/// The bundle argument that means standard input.
 pub const STANDARD_INPUT: &str = "-";
 
 /// Whether a bundle argument stands for standard input.

@@ -13,7 +13,7 @@ use kbundle_format::{BundleSource, IndexedBundle, SignatureCheck};
 use crate::definition::{Offer, Program};
 use crate::output::{self, OutputFormat};
 
-/// The variable by which a script asks the program for words; it holds the shell's name.
+/// The environment variable by which a script asks the program for words; its value is the shell's name.
 const VARIABLE: &str = "COMPLETE";
 
 /// Print a completion script for a shell
@@ -26,7 +26,7 @@ pub struct CompletionArguments {
 /// Prints the completion script. It asks the program of this name in the search path for each word.
 ///
 /// # Errors
-/// Where standard output cannot be written.
+/// When standard output cannot be written.
 pub fn completion<P: Program>(arguments: CompletionArguments, format: OutputFormat) -> anyhow::Result<()> {
     let name = P::GUIDE.name;
     let shell = arguments.shell.to_string();
@@ -37,16 +37,16 @@ pub fn completion<P: Program>(arguments: CompletionArguments, format: OutputForm
     Ok(output::text(format, &String::from_utf8(script).context("the script is not text")?)?)
 }
 
-/// Offers words where a script asks for them; `true` where one did, and there is nothing else to do.
+/// Offers words if a script asks for them; `true` if one did, and the program has nothing else to do.
 ///
 /// # Errors
-/// For a shell that is not known.
+/// For an unknown shell.
 pub fn answer<P: Program>(arguments: &[OsString]) -> clap::error::Result<bool> {
     let current = env::current_dir().ok();
     CompleteEnv::with_factory(offered::<P>).var(VARIABLE).try_complete(arguments, current.as_deref())
 }
 
-/// The definition with what is offered.
+/// The definition of the command line with the offers.
 fn offered<P: Program>() -> Command {
     P::OFFERS.iter().fold(P::command(), |command, offer| offer_in(command, *offer))
 }
@@ -62,7 +62,7 @@ fn offer_in(command: Command, (id, values): Offer) -> Command {
     names.into_iter().fold(command, |command, name| command.mut_subcommand(name, |sub| offer_in(sub, (id, values))))
 }
 
-/// The offers for arguments that no command has.
+/// Offers whose argument no command has.
 #[must_use]
 pub fn idle_offers<P: Program>() -> Vec<&'static str> {
     fn has(command: &Command, id: &str) -> bool {
@@ -80,7 +80,7 @@ pub fn entries() -> Vec<String> {
     let entries_of = |word: OsString| {
         let path = Path::new(&word);
         let source = BundleSource::open_all(&[path.to_owned()]).ok().filter(|_| path.exists())?;
-        // Nothing is done with the names but to show them.
+        // The signatures are not verified: the names are only shown.
         let bundle = IndexedBundle::open_source(source, SignatureCheck::Skipped).ok()?;
         Some(bundle.list().entries.iter().map(|entry| entry.path.to_string()).collect::<Vec<_>>())
     };

@@ -1,4 +1,4 @@
-//! What a program is: its command line, and what help and manual pages say beside it.
+//! What a program consists of: its command line, and further texts for help and manual pages.
 
 use clap::{Command, Parser};
 
@@ -6,35 +6,35 @@ use crate::arguments::CommonArguments;
 use crate::examples::with_examples;
 use crate::schema::Documents;
 
-/// What help and manual pages say about a program beside its commands.
+/// Texts about a program in help and manual pages, besides its commands.
 #[derive(Clone, Copy, Debug)]
 pub struct Guide {
-    /// The program.
+    /// The name of the program.
     pub name: &'static str,
-    /// The variable with the log's filter.
+    /// The environment variable for the log's filter.
     pub log_variable: &'static str,
-    /// Commands under the headings that the help shows.
+    /// Commands, grouped under the headings in the help.
     pub groups: &'static [(&'static str, &'static [&'static str])],
-    /// Environment variables, and what each is for.
+    /// Environment variables, and the purpose of each.
     pub environment: &'static [(&'static str, &'static str)],
-    /// Files, and what each is for.
+    /// Files, and the purpose of each.
     pub files: &'static [(&'static str, &'static str)],
     /// Manual pages of other programs.
     pub see_also: &'static [&'static str],
 }
 
-/// What completion offers for an argument: its id, and its values.
+/// The offers of completion for an argument: its id, and its values.
 pub type Offer = (&'static str, fn() -> Vec<String>);
 
 /// A program with its commands.
 pub trait Program: Parser {
-    /// What help and manual pages say about it.
+    /// Texts for help and manual pages.
     const GUIDE: Guide;
-    /// What completion offers for values that are not fixed by their type.
+    /// Offers of completion for values that their type does not define.
     const OFFERS: &'static [Offer];
-    /// The flags that every command takes.
+    /// The flags that all commands share.
     fn common(&self) -> &CommonArguments;
-    /// What each command prints with `--output json`.
+    /// The documents of each command for `--output json`.
     fn documents() -> Vec<Documents>;
 }
 
@@ -46,7 +46,7 @@ pub fn definition<P: Program>() -> Command {
     command
 }
 
-/// The words that lead to each command that does something by itself, hidden ones too, such as `config init`.
+/// The words that lead to each command that does something itself, including hidden ones, such as `config init`.
 #[must_use]
 pub fn commands<P: Program>() -> Vec<String> {
     let mut found = Vec::new();

@@ -19,7 +19,7 @@ use crate::failure;
 use crate::output::{self, OutputFormat, SCHEMA};
 use crate::schema::SchemaDocument;
 
-/// Exit codes as every manual page has them.
+/// Exit codes, for every manual page.
 const EXIT_STATUS: [(&str, &str); 6] = [
     ("0", "Done, or nothing to do."),
     ("1", "Failed. Part of the work may be done."),
@@ -68,10 +68,10 @@ pub fn man<P: Program>(arguments: &ManArguments, output: OutputFormat) -> anyhow
     Ok(output::done(output, &text, &ManDocument { schema: SCHEMA, directory, pages: names })?)
 }
 
-/// Prints the JSON Schema of what a command prints with `--output json`, or without a command that of the program's `file`.
+/// Prints the JSON Schema of a command's `--output json`, or without a command the schema of the program's `file`.
 ///
 /// # Errors
-/// Where no command has this name: usage.
+/// When no command has this name: usage.
 pub fn schema<P: Program>(arguments: &SchemaArguments, file: impl FnOnce() -> Value) -> anyhow::Result<()> {
     if arguments.command.is_empty() {
         return print_schema(file());
@@ -133,7 +133,7 @@ fn page(guide: &Guide, command: &Command, above: Option<&str>) -> io::Result<Vec
     Ok(page)
 }
 
-/// A section of terms, each with what it means; nothing where there are none.
+/// A section of terms, each with its meaning; nothing if there are none.
 fn terms(roff: &mut Roff, heading: &str, terms: &[(&str, &str)]) {
     if terms.is_empty() {
         return;

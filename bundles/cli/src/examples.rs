@@ -1,11 +1,11 @@
-//! Examples in help: where they stand, and what commands that only lead to others get.
+//! Examples in help: where they are, and which ones commands get that only have subcommands.
 
 use clap::Command;
 
 /// The heading of examples in a command's long help.
 const EXAMPLES: &str = "Examples:";
 
-/// The examples in a command's long help, one a line; a line that ends with a backslash goes on in the next.
+/// The examples in a command's long help, one on each line; a line that ends with a backslash continues on the next.
 #[must_use]
 pub fn examples(command: &Command) -> Vec<String> {
     let text = command.get_after_long_help().map(ToString::to_string).unwrap_or_default();
@@ -27,8 +27,8 @@ pub fn examples(command: &Command) -> Vec<String> {
     found
 }
 
-/// Gives the program and its commands that only lead to others an example of each. `groups` are the
-/// program's headings with their commands: it gets one example for each heading.
+/// Gives the program and its commands that only have subcommands an example of each. `groups` are the program's headings with their
+/// commands: the program gets one example for each heading.
 #[must_use]
 pub fn with_examples(command: Command, groups: &[(&str, &[&str])]) -> Command {
     let first: Vec<_> = groups.iter().filter_map(|(_, names)| names.first()).map(|name| (*name).to_owned()).collect();
@@ -46,7 +46,7 @@ fn with_examples_of_all(command: Command) -> Command {
     example_of_each(command, &names)
 }
 
-/// Puts the first example of each of these subcommands before what the long help ends with.
+/// Inserts the first example of each of these subcommands before the end of the long help.
 fn example_of_each(command: Command, names: &[String]) -> Command {
     let subcommands = names.iter().filter_map(|name| command.find_subcommand(name));
     let found: Vec<_> = subcommands.filter_map(|sub| examples(sub).into_iter().next()).collect();

@@ -1,4 +1,4 @@
-//! How a command fails: the error chain, what the user can do about it, and the exit code.
+//! How a command fails: the error chain, the hint for the user, and the exit code.
 
 use std::error::Error;
 use std::fmt;
@@ -30,7 +30,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// What the program exits with.
+    /// The exit code of the program.
     #[must_use]
     pub fn exit_code(self) -> u8 {
         match self {
@@ -42,8 +42,8 @@ impl Kind {
         }
     }
 
-    /// The kind of an error about a file that the user named: a path that leads to no file, or to one that is not text, is a mistake of the command line; all
-    /// else is a failure.
+    /// The kind of an error about a file that the user named: a path to no file, or to one that is not text, is wrong use of the command
+    /// line; everything else is a failure.
     #[must_use]
     pub fn of_file(error: &io::Error) -> Self {
         match error.kind() {
@@ -56,14 +56,14 @@ impl Kind {
     }
 }
 
-/// An error with its kind and advice. Reads as the error that it wraps.
+/// An error with its kind and advice. It is displayed like the error that it wraps.
 #[derive(Debug)]
 struct Advised {
     advice: Advice,
     error: anyhow::Error,
 }
 
-/// What is known about an error beside its text.
+/// The facts about an error besides its text.
 #[derive(Debug, Default)]
 struct Advice {
     kind: Option<Kind>,
@@ -87,9 +87,9 @@ impl Error for Advised {
 pub trait Advise<T> {
     /// Refused: nothing was changed.
     fn refused(self) -> anyhow::Result<T>;
-    /// The user wrote something wrong.
+    /// Wrong use: the user wrote something wrong.
     fn usage(self) -> anyhow::Result<T>;
-    /// Says what to do next.
+    /// Adds the hint what to do next.
     fn hint(self, hint: impl Into<String>) -> anyhow::Result<T>;
     /// Adds the fields of `value`, a struct or map, to the JSON document of the failure. Text output does not show them.
     fn details(self, value: &impl Serialize) -> anyhow::Result<T>;
@@ -123,9 +123,9 @@ fn advised(error: impl Into<anyhow::Error>, advice: Advice) -> anyhow::Error {
 
 /// An error type that knows its own kind and hint. [`Explained::explained`] takes them along.
 pub trait Explain: Error + Send + Sync + 'static {
-    /// What the failure means.
+    /// The kind of the failure.
     fn kind(&self) -> Kind;
-    /// What to do next, where that is known.
+    /// What to do next, if that is known.
     fn hint(&self) -> Option<String> {
         None
     }
@@ -171,7 +171,7 @@ fn said(kind: Kind, what: impl Into<String>, hint: impl Into<String>) -> anyhow:
     advised(anyhow!(what.into()), advice)
 }
 
-/// The `Advised` of a chain, outermost first; each may wrap another that plain `chain` does not pass by.
+/// The `Advised` of a chain, outermost first; each may wrap another one, which `chain` alone does not reach.
 fn advice(error: &anyhow::Error) -> Vec<&Advice> {
     let mut found = Vec::new();
     let mut rest = Some(error);
@@ -184,7 +184,7 @@ fn advice(error: &anyhow::Error) -> Vec<&Advice> {
     found
 }
 
-/// What a failure means.
+/// The kind of a failure.
 #[must_use]
 pub fn kind(error: &anyhow::Error) -> Kind {
     advice(error).iter().find_map(|advice| advice.kind).unwrap_or(Kind::Failed)
@@ -205,7 +205,7 @@ pub struct FailureReport {
 impl From<&anyhow::Error> for FailureReport {
     fn from(error: &anyhow::Error) -> Self {
         let mut causes: Vec<String> = error.chain().map(ToString::to_string).collect();
-        // A transparent error says the same as its cause.
+        // A transparent error repeats its cause's text.
         causes.dedup();
         let hint = advice(error).into_iter().find_map(|advice| advice.hint.clone());
         Self { error: causes.remove(0), causes, hint }
@@ -249,14 +249,14 @@ struct ErrorObject {
     exit_code: u8,
 }
 
-/// What a failed command prints with `--output json`: `schema`, the error's details, and `error` with kind, message, causes, hint
-/// and exitCode.
+/// The document of a failed command with `--output json`: `schema`, the error's details, and `error` with kind, message, causes, hint and
+/// exitCode.
 #[must_use]
 pub fn document(error: &anyhow::Error) -> FailureDocument {
     let kind = kind(error);
     let FailureReport { error: message, causes, hint } = FailureReport::from(error);
     let mut details = Map::new();
-    // The outermost counts, so it comes last.
+    // The outermost details count, so they come last.
     for advice in advice(error).into_iter().rev() {
         details.extend(advice.details.clone());
     }
@@ -267,13 +267,13 @@ pub fn document(error: &anyhow::Error) -> FailureDocument {
     FailureDocument { schema: SCHEMA, details, error }
 }
 
-/// What a failed command says: the error, its causes, and the hint apart.
+/// The text of a failed command: the error, its causes, and the hint apart.
 #[must_use]
 pub fn message(error: &anyhow::Error) -> String {
     FailureReport::from(error).lines(|label, _| label.to_owned())
 }
 
-/// Tells the user of a failure, as text on standard error or as a JSON document, and gives the exit code.
+/// Reports a failure to the user, as text on standard error or as a JSON document, and returns the exit code.
 #[must_use]
 pub fn report(error: &anyhow::Error, format: OutputFormat) -> ExitCode {
     let told = match format {
@@ -283,7 +283,7 @@ pub fn report(error: &anyhow::Error, format: OutputFormat) -> ExitCode {
         }
         OutputFormat::Json => output::failure(&document(error)),
     };
-    // Where the caller has closed the stream, the exit code is all that is left to say.
+    // If the caller has closed the stream, the exit code is the only report.
     drop(told);
     kind(error).exit_code().into()
 }

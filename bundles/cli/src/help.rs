@@ -19,7 +19,7 @@ Exit codes:
 
 /// Shows the commands of `command` under the guide's headings.
 ///
-/// clap has one list of commands. So the lists are part of the help's template here, and clap's own list is left empty.
+/// clap has only one list of commands. So the lists are part of the help's template, and clap's own list stays empty.
 #[must_use]
 pub fn with_groups(command: Command, guide: &Guide) -> Command {
     let mut command = with_examples(command, guide.groups);
@@ -43,13 +43,12 @@ pub fn with_groups(command: Command, guide: &Guide) -> Command {
     names
         .into_iter()
         .fold(command, |command, name| command.mut_subcommand(name, |sub| sub.hide(true)))
-        // clap's own usage leaves out commands that are hidden.
+        // clap's own usage leaves out hidden commands.
         .override_usage(format!("{} [OPTIONS] <COMMAND>", guide.name))
         .help_template(template)
 }
 
-/// What is wrong with a program's help, for its tests: commands under no heading, without an example, or with an example that
-/// does not parse.
+/// Faults in a program's help, for its tests: commands without a heading, without an example, or with an example that cannot be parsed.
 #[must_use]
 pub fn findings<P: Program>() -> Vec<String> {
     let definition = definition::<P>();
@@ -76,7 +75,7 @@ pub fn findings<P: Program>() -> Vec<String> {
     findings
 }
 
-/// Why an example does not parse. Each part of a pipe that begins with the program's name is looked at.
+/// Why an example cannot be parsed. Checks each part of a pipe that begins with the program's name.
 fn unparsed<P: Program>(example: &str) -> Option<String> {
     let Some(words) = shlex::split(example) else { return Some(format!("`{example}` has a quote that is not closed")) };
     let parts = words.split(|word| matches!(word.as_str(), "|" | ">" | "&&"));

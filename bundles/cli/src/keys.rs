@@ -16,7 +16,7 @@ use crate::output;
 /// Reads a public key and what its file says about it.
 ///
 /// # Errors
-/// A file that is not there, no public key, or a private one: usage.
+/// When the file does not exist, or has no public key or a private one: usage.
 pub fn public_key(path: &Path) -> anyhow::Result<(VerifyingKey, KeyNotes)> {
     let bytes = fs::read(path).explained().context("cannot read a key")?;
     let key = VerifyingKey::from_file(&bytes).map_err(|error| unusable(path, error))?;
@@ -25,7 +25,7 @@ pub fn public_key(path: &Path) -> anyhow::Result<(VerifyingKey, KeyNotes)> {
     Ok((key, notes))
 }
 
-/// Reads a public key to trust. One that by its own file is not valid today is warned of, or refused with `--strict`.
+/// Reads a public key to trust. If its file says that it is not valid today, warns about it, or refuses it with `--strict`.
 ///
 /// # Errors
 /// As [`public_key`]; an invalid key: refused.
@@ -49,7 +49,7 @@ pub fn trusted_key(path: &Path, arguments: &SignatureArguments) -> anyhow::Resul
     Ok((key, notes))
 }
 
-/// Says what the file at `path` holds instead of the key that is needed, and how to get that.
+/// Says what the file at `path` contains instead of the required key, and how to get that key.
 #[must_use]
 pub fn unusable(path: &Path, error: KeyError) -> anyhow::Error {
     let what = format!("{} cannot be used as a key", path.display());
@@ -62,7 +62,7 @@ pub fn unusable(path: &Path, error: KeyError) -> anyhow::Error {
 /// Reads a signature from a file of its own.
 ///
 /// # Errors
-/// A file that is not there, or too large for a signature: usage.
+/// When the file does not exist, or is too large for a signature: usage.
 pub fn signature_file(path: &Path) -> anyhow::Result<SignatureFile> {
     let name = path.display().to_string();
     let reading = "cannot read a signature";

@@ -1,4 +1,4 @@
-//! What the command lines of kbundle and kinstall share.
+//! The shared parts of the command lines of kbundle and kinstall.
 //!
 //! | module | what it has |
 //! |---|---|
@@ -6,13 +6,13 @@
 //! | [`advice`] | kind and hint of the errors of `kbundle-format` |
 //! | [`output`], [`progress`] | results on standard output, notes and bars on standard error |
 //! | [`arguments`], [`logging`] | the flags that every command takes, and those about a bundle |
-//! | [`schema`] | JSON Schemas of what commands print |
+//! | [`schema`] | JSON Schemas of commands' output |
 //! | [`keys`], [`revocations`] | public keys, detached signatures and lists of revocations from files |
-//! | [`definition`], [`program`] | what a program is; the way from its command line to the exit code |
+//! | [`definition`], [`program`] | the parts of a program; the way from its command line to the exit code |
 //! | [`help`], [`examples`], [`documentation`], [`completion`] | grouped help, examples; manual pages; completion scripts and what they offer |
-//! | [`yaml`], [`similar`] | files of users with all their mistakes, each with its place; what was meant instead of an unknown word |
+//! | [`yaml`], [`similar`] | files of users with all of their errors, each with its place; the probable word for an unknown one |
 //!
-//! Why it is a crate of its own: `docs/decisions/shared-command-line.md`.
+//! Why it is a separate crate: `docs/decisions/shared-command-line.md`.
 
 pub mod advice;
 pub mod arguments;

@@ -9,10 +9,10 @@ use tracing_subscriber::EnvFilter;
 use crate::arguments::{Color, CommonArguments, LogFormat};
 use crate::failure::Advise as _;
 
-/// Starts the log. `-v` wins over `variable`, which holds a filter such as `info` or `kbundle=debug,warn`; warnings come anyway.
+/// Starts the log. `-v` overrides `variable`, which contains a filter such as `info` or `kbundle=debug,warn`. Warnings are always logged.
 ///
 /// # Errors
-/// Where the variable holds no filter.
+/// When the variable does not contain a filter.
 pub fn start(arguments: &CommonArguments, variable: &str) -> anyhow::Result<()> {
     let filter = filter(arguments, variable, env::var(variable).ok().as_deref())?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);

@@ -1,4 +1,4 @@
-//! What commands print: results on standard output, notes and warnings on standard error.
+//! Output of commands: results on standard output, notes and warnings on standard error.
 
 use std::io::{self, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -37,8 +37,8 @@ pub fn is_quiet() -> bool {
 /// Whether standard output carries content, for the whole program.
 static CONTENT: AtomicBool = AtomicBool::new(false);
 
-/// Gives standard output to content, such as a bundle or a file out of one: results and failures go to standard error from here on,
-/// so that no reader gets both in one stream.
+/// Reserves standard output for content, such as a bundle or a file from one: from now on, results and failures go to standard error, so
+/// that no reader gets both in one stream.
 pub fn begin_content() {
     CONTENT.store(true, Ordering::Relaxed);
 }
@@ -115,7 +115,7 @@ pub fn warning(text: &str) -> io::Result<()> {
     quiet_when_closed(writeln!(io::stderr().lock(), "{text}"))
 }
 
-/// A reader such as `head` that has seen enough is not a failure.
+/// A reader that has closed the pipe, such as `head`, is not a failure.
 fn quiet_when_closed(result: io::Result<()>) -> io::Result<()> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),

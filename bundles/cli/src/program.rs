@@ -1,4 +1,4 @@
-//! The way of a program from its command line to its exit code.
+//! Runs a program, from its command line to its exit code.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -14,21 +14,21 @@ use crate::failure::{self, Advise as _};
 use crate::output::OutputFormat;
 use crate::{completion, help, logging};
 
-/// The guide of the program that runs.
+/// The guide of the running program.
 static RUNNING: OnceLock<Guide> = OnceLock::new();
 
-/// How a user types `command` of the program that runs, as in `kbundle repair`, for hints. `None` where that program has no such command: it
-/// may be the only one of the two on this machine.
+/// How a user types `command` of the running program, as in `kbundle repair`, for hints. `None` if this program has no such command: the
+/// other program may not be on this machine.
 #[must_use]
 pub fn typed(command: &str) -> Option<String> {
     let Guide { name, groups, .. } = RUNNING.get()?;
     groups.iter().any(|(_, commands)| commands.contains(&command)).then(|| format!("{name} {command}"))
 }
 
-/// Runs the program on the command line that it was started with: `execute` does what that says.
+/// Runs the program on the command line that it was started with: `execute` does the command's work.
 #[must_use]
 pub fn main<P: Program>(execute: impl FnOnce(P) -> anyhow::Result<ExitCode>) -> ExitCode {
-    // It runs once in a process.
+    // A process runs this only once.
     RUNNING.get_or_init(|| P::GUIDE);
     let arguments: Vec<OsString> = std::env::args_os().collect();
     match completion::answer::<P>(&arguments) {
@@ -44,7 +44,7 @@ pub fn main<P: Program>(execute: impl FnOnce(P) -> anyhow::Result<ExitCode>) -> 
         Ok(program) => start(&program).and_then(|()| execute(program)),
         Err(error) if format == OutputFormat::Json && error.use_stderr() => Err(of_clap(&error)),
         Err(error) => {
-            // Where the stream is closed, the exit code is all that is left to say.
+            // If the stream is closed, the exit code is the only report.
             drop(error.print());
             return if error.use_stderr() { failure::Kind::Usage.exit_code().into() } else { ExitCode::SUCCESS };
         }
@@ -71,7 +71,7 @@ fn early<V: ValueEnum>(arguments: &[OsString], flag: &str) -> Option<V> {
     found
 }
 
-/// An error of clap about the command line, as an error with kind and hint.
+/// Turns clap's error about the command line into an error with kind and hint.
 fn of_clap(error: &clap::Error) -> anyhow::Error {
     let text = error.to_string();
     let said = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ").trim_end();

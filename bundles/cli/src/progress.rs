@@ -10,13 +10,13 @@ pub fn bar(what: &'static str, bytes: u64) -> ProgressBar {
     ProgressBar::with_draw_target(Some(bytes), target()).with_style(bytes_style()).with_message(what)
 }
 
-/// How a bar over bytes looks; its message is what is done.
+/// The style of a bar over bytes; its message says what is being done.
 #[must_use]
 pub fn bytes_style() -> ProgressStyle {
     style("{msg} {bytes:>10} of {total_bytes}  {bytes_per_sec:>12}  {eta:>4} left  {wide_bar}")
 }
 
-/// Where bars are drawn. indicatif draws only where standard error is a terminal.
+/// The target of bars. indicatif draws only if standard error is a terminal.
 #[must_use]
 pub fn target() -> ProgressDrawTarget {
     if output::is_quiet() { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() }

@@ -12,12 +12,12 @@ use serde::Serialize;
 
 use crate::failure::Explained as _;
 
-/// A list of revocations that was read, and who signed it.
+/// A list of revocations that was read, and its signers.
 #[derive(Clone, Debug)]
 pub struct RevocationsFile {
     /// The file.
     pub file: String,
-    /// What it revokes.
+    /// The content of the list.
     pub revocations: Revocations,
     /// The trusted keys that signed it.
     pub signers: Vec<KeyId>,
@@ -45,7 +45,7 @@ impl RevocationsFile {
     /// Reads a file that one of `trusted` has to have signed.
     ///
     /// # Errors
-    /// A file that is not there: usage. One that is not such a list, or that no trusted key signed: refused.
+    /// When the file does not exist: usage. When it is not such a list, or no trusted key signed it: refused.
     pub fn read(path: &Path, trusted: &[VerifyingKey]) -> anyhow::Result<Self> {
         let bytes = content(path).explained().context("cannot read a list of revocations")?;
         let file = path.display().to_string();
@@ -61,7 +61,7 @@ impl RevocationsFile {
         paths.iter().map(|path| Self::read(path, trusted)).collect()
     }
 
-    /// How reports show it.
+    /// The form in reports.
     #[must_use]
     pub fn applied(&self) -> AppliedRevocations {
         let Revocations { number, time, keys, bundles, .. } = &self.revocations;
@@ -76,7 +76,7 @@ impl RevocationsFile {
     }
 }
 
-/// The bytes of a file; of one that is too large, enough to see that it is.
+/// The bytes of a file; if it is too large, enough bytes to see that.
 fn content(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     fs::File::open(path)?.take(MAX_REVOCATIONS_BYTES + 1).read_to_end(&mut bytes)?;

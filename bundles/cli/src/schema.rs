@@ -1,4 +1,4 @@
-//! JSON Schemas of what commands print with `--output json`, made from the types that they print.
+//! JSON Schemas of the output of commands with `--output json`, made from the types that they print.
 
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::failure::FailureDocument;
 
-/// The forms of what one command prints with `--output json`: its results, and the document of a failure.
+/// The documents of one command with `--output json`: its results, and the document of a failure.
 #[derive(Debug)]
 pub struct Documents {
     command: &'static str,
@@ -16,8 +16,8 @@ pub struct Documents {
 }
 
 impl Documents {
-    /// Those of a command without a result, such as one that prints content: failures alone. `command` is the words that lead to it,
-    /// such as `config init`.
+    /// The documents of a command without a result, such as one that prints content: only failures. `command` has the words that lead to
+    /// it, such as `config init`.
     #[must_use]
     pub fn of(command: &'static str) -> Self {
         Self { command, generator: SchemaSettings::draft2020_12().for_serialize().into_generator(), forms: Vec::new() }
@@ -30,7 +30,7 @@ impl Documents {
         self
     }
 
-    /// With failures that have the fields of `T` beside `error`.
+    /// Sets the fields of failures besides `error`: those of `T`.
     #[must_use]
     pub fn with_details<T: Serialize + JsonSchema>(mut self) -> Self {
         let details = self.generator.subschema_for::<T>();
@@ -59,7 +59,7 @@ impl Documents {
     }
 }
 
-/// A document that is a JSON Schema itself.
+/// A document that is itself a JSON Schema.
 #[derive(Serialize)]
 pub struct SchemaDocument(pub Value);
 

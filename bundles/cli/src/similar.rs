@@ -1,8 +1,8 @@
-//! "Did you mean": the known word that is nearest to one that is not known.
+//! "Did you mean": the known word that is nearest to an unknown one.
 
 use strsim::damerau_levenshtein;
 
-/// The nearest of the `known` words, where one is near enough to be what was meant: at most one mistake in three letters.
+/// The nearest of the `known` words, if one is near enough: at most one error in three letters.
 ///
 /// ```
 /// use kbundle_cli::similar::nearest;
@@ -19,9 +19,9 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
     (count * 3 <= letters).then_some(found)
 }
 
-/// The release that was meant by `version`: the newest of the same minor, or of the nearest one.
+/// The release that `version` probably means: the newest of the same minor version, or of the nearest one.
 ///
-/// `known` are versions of numbers with dots; others are passed over.
+/// `known` are versions of numbers with dots; others are skipped.
 ///
 /// ```
 /// use kbundle_cli::similar::nearest_version;

@@ -8,21 +8,21 @@ use crate::config::{Architecture, ClusterSpec, HostSpec};
 use crate::contents::BundleContents;
 use crate::needs::{HostProfile, Mismatch, mismatches};
 
-/// What was found.
+/// The result of a check.
 #[derive(Debug, Default)]
 pub struct Outcome {
-    /// What is missing or contradicts, each once.
+    /// Everything that is missing or contradictory, each once.
     pub unmet: Vec<Unmet>,
-    /// Hosts whose architecture cluster.yaml does not say: the bundle was checked for each of its own platforms instead.
+    /// Hosts whose architecture is not in cluster.yaml: for these the bundle was checked for each of its own platforms.
     pub unknown_architecture: Vec<String>,
 }
 
 /// Something that is missing or contradicts.
 #[derive(Debug)]
 pub struct Unmet {
-    /// What.
+    /// The kind of the mismatch.
     pub mismatch: Mismatch,
-    /// The hosts that it is about, by name; none where the cluster is one host without a name.
+    /// The hosts that it concerns, by name; empty if the cluster is one host without a name.
     pub hosts: Vec<String>,
 }
 
@@ -68,7 +68,7 @@ fn platforms(host: &HostSpec, contents: &BundleContents) -> Result<BTreeSet<Plat
 }
 
 impl Outcome {
-    /// Adds what was found for a host; what others have as well is told once.
+    /// Adds what was found for a host. A mismatch of several hosts is reported once.
     fn add(&mut self, found: Vec<Mismatch>, host: Option<&str>) {
         for mismatch in found {
             let said = mismatch.to_string();

@@ -1,4 +1,4 @@
-//! What a bundle has, as far as a cluster can need it. It is made of a bundle's list, or of what a build is going to pack.
+//! The contents of a bundle, as far as a cluster can need them. They are made from a bundle's list, or from the plan of a build.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use kbundle_format::{
 
 use crate::config::Cni;
 
-/// What a bundle has.
+/// The contents of a bundle.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BundleContents {
     /// The release of Kubernetes.
@@ -20,29 +20,29 @@ pub struct BundleContents {
     /// Versions of components, by name, for each platform.
     components: BTreeMap<(String, Platform), String>,
     images: Vec<(ImageRef, Platform)>,
-    /// Names of everything that cluster.yaml can list under `addons` and that is made of manifests.
+    /// Names of everything made of manifests that cluster.yaml can list under `addons`.
     addons: BTreeSet<String>,
     /// Names of charts, which cluster.yaml lists in the same place.
     charts: BTreeSet<String>,
     host_files: Vec<(HostPath, BTreeSet<Role>)>,
-    /// What of the add-ons and charts needs others first.
+    /// The add-ons and charts that need others first.
     pub after: Prerequisites,
 }
 
-/// A file of a bundle: an entry of its list, or what becomes one.
+/// A file of a bundle: an entry of its list, or a future entry.
 #[derive(Clone, Copy, Debug)]
 pub struct ContentFile<'a> {
-    /// Where it lies in the bundle.
+    /// Its path in the bundle.
     pub path: &'a EntryPath,
-    /// What it is for.
+    /// Its kind.
     pub kind: EntryKind,
-    /// Which component it is.
+    /// The component that it is or belongs to.
     pub component: Option<&'a Component>,
-    /// The platform it runs on; absent where it suits all.
+    /// The platform it runs on; absent if it suits all.
     pub platform: Option<&'a Platform>,
     /// Hosts that need it.
     pub roles: &'a BTreeSet<Role>,
-    /// Where hosts get it, for a file of the site.
+    /// The place of a file of the site on hosts.
     pub host_file: Option<&'a HostFile>,
 }
 
@@ -62,7 +62,7 @@ impl BundleContents {
         }
     }
 
-    /// What a list names.
+    /// The contents in a list.
     #[must_use]
     pub fn of(list: &BundleList) -> Self {
         let mut contents = Self::new(list.kubernetes_version, list.platforms.clone());
@@ -89,7 +89,7 @@ impl BundleContents {
         match file.kind {
             EntryKind::Manifest => self.addons.extend(part(1)),
             EntryKind::Chart => self.charts.extend(part(2)),
-            // A distribution's package may have the name of a component, such as containerd.
+            // A distribution's package may have the same name as a component, such as containerd.
             EntryKind::OsPackage => return,
             _ => {}
         }
@@ -106,7 +106,7 @@ impl BundleContents {
         self.images.push((reference, platform));
     }
 
-    /// Adds a chart by the name of its release, where its files are not known yet.
+    /// Adds a chart by the name of its release, if its files are not known yet.
     pub fn add_chart(&mut self, release: &str) {
         self.charts.insert(release.to_owned());
     }
@@ -123,7 +123,7 @@ impl BundleContents {
         self.images.iter().filter(|(_, of)| of == platform).map(|(reference, _)| reference).collect()
     }
 
-    /// Whether an image with this short name is there for a platform.
+    /// Whether there is an image with this short name for a platform.
     #[must_use]
     pub fn has_image(&self, name: &str, platform: &Platform) -> bool {
         self.images_for(platform).iter().any(|image| image.short_name() == name)
@@ -135,19 +135,19 @@ impl BundleContents {
         self.addons.contains(name) || self.has_chart(name)
     }
 
-    /// Whether it is a chart that cluster.yaml lists by this name.
+    /// Whether `name` is a chart that cluster.yaml can list.
     #[must_use]
     pub fn has_chart(&self, name: &str) -> bool {
         self.charts.contains(name)
     }
 
-    /// The networks that there are add-ons for.
+    /// The networks that have an add-on here.
     #[must_use]
     pub fn networks(&self) -> Vec<Cni> {
         [Cni::Calico, Cni::Flannel].into_iter().filter(|cni| self.addons.contains(cni.as_str())).collect()
     }
 
-    /// The network that it brings: its only one, or the bridge, which needs nothing; `None` where it has several.
+    /// The network that the bundle brings: its only one, or the bridge, which needs nothing; `None` if it has several.
     #[must_use]
     pub fn network(&self) -> Option<Cni> {
         match self.networks()[..] {

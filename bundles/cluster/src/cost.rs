@@ -1,7 +1,7 @@
-//! What a host takes once it is set up, by its roles: disk of each directory, and memory before any user's pod.
+//! The resources that a host needs once it is set up, by its roles: disk space in each directory, and memory before any user's pod.
 //!
-//! kinstall compares it with the host before it changes anything; `kbundle build --dry-run` says it before anything is fetched. What is unpacked is
-//! estimated from above, by factors whose source is named.
+//! kinstall compares them with the host before it changes anything; `kbundle build --dry-run` shows them before anything is fetched.
+//! Unpacked sizes are estimated from above, by factors whose source is named.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -10,21 +10,21 @@ use kbundle_format::{Component, ComponentName, EntryKind, Role};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Where kinstall keeps its records, and the part of a bundle that a host is sent.
+/// Holds kinstall's records, and the part of a bundle that a host is sent.
 pub const RECORDS_DIRECTORY: &str = "/var/lib/kinstall";
 
-/// Bytes that gzip took for one, from above. Image layers: unpacked images are about 3.5 times their archive
-/// (<https://github.com/replicatedhq/kURL/pull/4377>); Go programs in release archives pack to no less than a third.
+/// An upper bound of the bytes that one gzip-compressed byte becomes. Image layers: unpacked images are about 3.5 times their archive
+/// (<https://github.com/replicatedhq/kURL/pull/4377>); Go programs in release archives are compressed to no less than a third.
 const GZIP_FACTOR: u64 = 4;
-/// etcd preallocates its log, 64 MB a segment and two of them, and its database grows with the cluster.
+/// etcd preallocates its log, two segments of 64 MB, and its database grows with the cluster.
 const ETCD_BYTES: u64 = 512 << 20;
-/// The audit log's and the containers' logs' room.
+/// Room for the audit log and the containers' logs.
 const LOG_BYTES: u64 = 1 << 30;
-/// What the kubelet keeps for pods, and records of kinstall.
+/// Room for the kubelet's data about pods, and for records of kinstall.
 const STATE_BYTES: u64 = 128 << 20;
 /// Resident memory of a control plane with etcd, kubelet and containerd before any user's pod; 430 to 510 MB were measured.
 const CONTROL_PLANE_MEMORY_BYTES: u64 = 640 << 20;
-/// The same for a host that only runs pods: kubelet, containerd, kube-proxy and the load balancer; 65 to 80 MB and HAProxy's.
+/// The same for a worker: kubelet, containerd, kube-proxy and the load balancer; 65 to 80 MB and HAProxy's.
 const WORKER_MEMORY_BYTES: u64 = 192 << 20;
 /// The same for a host that has only etcd; about 90 MB.
 const ETCD_MEMORY_BYTES: u64 = 192 << 20;
@@ -44,15 +44,15 @@ pub struct DiskUse {
 pub struct HostContent<'a> {
     /// What it is.
     pub kind: EntryKind,
-    /// What it belongs to.
+    /// The component that it is or belongs to.
     pub component: Option<&'a Component>,
-    /// Its media type, which tells whether a layer is compressed.
+    /// Its media type, which shows whether a layer is compressed.
     pub media_type: &'a str,
     /// Its size in the bundle's list.
     pub size_bytes: u64,
 }
 
-/// The room that content takes on a host, by where it goes.
+/// The room that content takes on a host, by its destination.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_field_names, reason = "names have their unit")]
 pub struct Unpacked {
@@ -62,7 +62,7 @@ pub struct Unpacked {
 }
 
 impl Unpacked {
-    /// Counts what a host gets. A server may state any size, so that sums stop at the largest number.
+    /// Counts content for a host. A server may state any size, so sums saturate.
     pub fn add(&mut self, content: HostContent<'_>) {
         let HostContent { kind, component, media_type, size_bytes } = content;
         let (room, factor) = match kind {
@@ -71,7 +71,7 @@ impl Unpacked {
                 (&mut self.plugins_bytes, GZIP_FACTOR)
             }
             EntryKind::Archive => (&mut self.programs_bytes, GZIP_FACTOR),
-            // Kept as it came, for its digest, and unpacked beside.
+            // The layer is kept as it is, for its digest, and also unpacked.
             EntryKind::ImageLayer if media_type.ends_with("gzip") => (&mut self.images_bytes, 1 + GZIP_FACTOR),
             EntryKind::ImageLayer => (&mut self.images_bytes, 2),
             EntryKind::ImageIndex | EntryKind::ImageManifest | EntryKind::ImageConfig => (&mut self.images_bytes, 1),
@@ -86,7 +86,7 @@ impl Unpacked {
         *room = room.saturating_add(size_bytes.saturating_mul(factor));
     }
 
-    /// The directories of a host with `roles`, each with what it takes of this content and by itself.
+    /// The directories of a host with `roles`, each with the room for this content and for its own data.
     #[must_use]
     pub fn disk_uses(&self, roles: &BTreeSet<Role>) -> Vec<DiskUse> {
         let use_of = |directory: &'static str, needed_bytes| DiskUse { directory: directory.into(), needed_bytes };

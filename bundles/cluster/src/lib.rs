@@ -1,8 +1,8 @@
-//! A cluster as people describe it, and what it needs of a bundle.
+//! The description of a cluster, and what it needs from a bundle.
 //!
-//! `cluster.yaml` → [`config::ClusterSpec`]; a bundle's list, or what a build is going to pack → [`contents::BundleContents`]; both →
-//! [`check`](mod@check), which names everything that is missing or contradicts. kinstall plans with the same rules, and kbundle asks them before a
-//! bundle is carried anywhere. [`cost`] says what a host takes. Nothing here reads a host or uses the network.
+//! `cluster.yaml` → [`config::ClusterSpec`]; a bundle's list, or the plan of a build → [`contents::BundleContents`]; both →
+//! [`check`](mod@check), which names everything that is missing or contradictory. kinstall plans with the same rules, and kbundle applies
+//! them before a bundle is carried anywhere. [`cost`] says which resources a host needs. Nothing here reads a host or uses the network.
 
 pub mod check;
 pub mod config;

@@ -1,4 +1,4 @@
-//! What the errors of this crate mean on a command line, and what to do about them.
+//! Exit codes and hints on a command line for the errors of this crate.
 
 use kbundle_cli::failure::{Explain, Kind};
 
@@ -8,7 +8,7 @@ use crate::interrupt::{Interrupted, Signal};
 impl Explain for DestinationError {
     fn kind(&self) -> Kind {
         match self {
-            Self::NoFolder { .. } | Self::Terminal | Self::NotForStdout { .. } => Kind::Usage,
+            Self::Twice { .. } | Self::NoFolder { .. } | Self::Terminal | Self::NotForStdout { .. } => Kind::Usage,
             Self::Volumes { source, .. } => source.kind(),
             Self::NotWritable { .. } | Self::Write { .. } => Kind::Failed,
             _ => Kind::Refused,

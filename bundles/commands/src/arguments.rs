@@ -1,4 +1,4 @@
-//! The arguments that several commands take.
+//! Arguments that several commands share.
 
 use std::path::PathBuf;
 
@@ -61,7 +61,7 @@ pub struct ForceArgs {
 }
 
 impl ForceArgs {
-    /// What happens to a file that has the output's name already.
+    /// What happens to a file that already has the output's name.
     #[must_use]
     pub fn existing(self) -> Existing {
         if self.force { Existing::Replaced } else { Existing::KeptWithoutForce }
@@ -89,10 +89,10 @@ impl SplitArgs {
     }
 }
 
-/// Bytes from a number and a unit.
+/// A size in bytes from a number and a unit.
 ///
 /// # Errors
-/// In words that fit behind the name of the argument.
+/// A text that can follow the name of the argument.
 pub fn size(text: &str) -> Result<u64, String> {
     let wrong = || format!("`{text}` is not a size such as 3900MiB");
     let end = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());

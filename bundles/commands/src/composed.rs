@@ -1,4 +1,4 @@
-//! Writing a bundle made of bundles, which `join`, `subset` and `sign` share.
+//! Writes a bundle that is made from bundles; `join`, `subset` and `sign` share it.
 
 use std::path::PathBuf;
 
@@ -13,20 +13,20 @@ use crate::destination::{Destination, Written};
 use crate::input::Opened;
 use crate::interrupt::{Interrupt, interrupted, nothing_written};
 
-/// A bundle to be written, and what it is taken from.
+/// A bundle to write, and its sources.
 pub struct Composition<'a> {
-    /// List, signatures and attestations of the bundle to be.
+    /// List, signatures and attestations of the new bundle.
     pub head: NewHead<'a>,
-    /// Bundles that hold its content; the first that has an entry gives it.
+    /// Bundles that contain the content; an entry comes from the first that has it.
     pub sources: &'a [&'a Opened],
-    /// Where it goes.
+    /// The destination.
     pub destination: Destination,
 }
 
 impl Composition<'_> {
-    /// Writes it with the entries that `wanted` picks.
+    /// Writes the bundle with the entries that `wanted` picks.
     ///
-    /// What is copied is compared with its digests first: frames are taken over without decoding them.
+    /// The content is first compared with its digests, because frames are copied without being decoded.
     pub fn write(self, wanted: impl Fn(&Entry) -> bool) -> anyhow::Result<Written> {
         for source in self.sources {
             let carried = source.bundle.carried();
@@ -65,7 +65,7 @@ pub struct Report {
     others: Vec<String>,
 }
 
-/// Names the files that were written, one a line, and those that were removed or are in the way.
+/// Lists the files that were written, one on each line, and those that were removed or are in the way.
 pub fn report(written: &Written, output: OutputFormat) -> std::io::Result<()> {
     let report = Report {
         schema: SCHEMA,
@@ -80,13 +80,13 @@ pub fn report(written: &Written, output: OutputFormat) -> std::io::Result<()> {
     note_beside(written)
 }
 
-/// Paths as reports have them.
+/// Paths in the form of reports.
 #[must_use]
 pub fn names(paths: &[PathBuf]) -> Vec<String> {
     paths.iter().map(|path| path.display().to_string()).collect()
 }
 
-/// Names what was removed beside new volumes, and what is in the way there.
+/// Lists files beside new volumes that were removed, and files that are in the way there.
 pub fn note_beside(written: &Written) -> std::io::Result<()> {
     for path in &written.removed {
         output::note(&format!("{}: removed, a volume of an earlier run", path.display()))?;

@@ -57,7 +57,7 @@ impl DamagedEntry {
 }
 
 impl Input {
-    /// The refusal of the bundle for what was found while its entries were read.
+    /// The refusal of the bundle for the error that occurred while its entries were read.
     pub fn failure(&self, error: VerifyError, bases: Option<&Bases>) -> anyhow::Error {
         match error {
             VerifyError::Damaged(damage) => self.damaged(damage, bases),
@@ -70,10 +70,10 @@ impl Input {
         }
     }
 
-    /// The same for `damage` that was found in `bundle` entry by entry.
+    /// Refuses `bundle` for the `damage` that was found entry by entry.
     ///
     /// # Errors
-    /// That refusal, unless there is no damage.
+    /// The refusal, if there is any damage.
     pub fn refuse_damage(&self, bundle: &IndexedBundle, damage: Vec<Damage>) -> anyhow::Result<()> {
         bundle.judge(damage).map_err(|error| self.failure(error, Bases::of(bundle.head()).as_ref()))
     }
@@ -96,7 +96,7 @@ impl Input {
     }
 }
 
-/// What to do about damaged volumes, for which parity does not suffice.
+/// What to do about damaged volumes when parity does not suffice.
 fn volumes_hint(damage: &DamagedBundle) -> String {
     match damage.parity {
         0 => "copy the damaged volumes again from where the bundle was built; with a parity volume beside them, any one may be damaged".to_owned(),

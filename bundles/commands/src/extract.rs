@@ -89,7 +89,7 @@ fn covers(wanted: &EntryPath, path: &str) -> bool {
     path.strip_prefix(wanted.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// Every path that was asked for has to be in the bundle; nothing is written before that is known.
+/// Checks that every requested path is in the bundle; nothing is written before that is known.
 fn check_paths(wanted: &[EntryPath], head: &BundleHead) -> anyhow::Result<()> {
     for path in wanted {
         let listed = head.list.entries.iter().any(|entry| covers(path, entry.path.as_str()));
@@ -100,7 +100,7 @@ fn check_paths(wanted: &[EntryPath], head: &BundleHead) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Nothing is unpacked before every name is known to be free, or free to be replaced.
+/// Checks that every name is free, or may be replaced; nothing is unpacked before that is known.
 fn check_names(target: &Target, head: &BundleHead, wanted: impl Fn(&str) -> bool) -> anyhow::Result<()> {
     for (name, _) in head.files().filter(|(name, _)| wanted(name)) {
         target.check(&name.parse()?).explained()?;
@@ -118,7 +118,7 @@ pub fn not_in_bundle(path: &EntryPath) -> anyhow::Error {
     failure::usage(format!("the bundle has no {path}"), format!("`{inspect}` shows what it holds"))
 }
 
-/// Writes those of the head's own files that are wanted.
+/// Writes the wanted ones of the head's own files.
 fn write_head(head: &BundleHead, target: &Target, wanted: impl Fn(&str) -> bool) -> anyhow::Result<usize> {
     let mut count = 0;
     for (name, content) in head.files().filter(|(name, _)| wanted(name)) {

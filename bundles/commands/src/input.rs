@@ -1,4 +1,4 @@
-//! The bundle that a command reads: from files in any order, or from standard input in one pass.
+//! The bundle that a command reads: from files with random access, or from standard input in one pass.
 
 use std::cell::RefCell;
 use std::io;
@@ -26,24 +26,24 @@ use crate::signers::{self, Signer, Trusted};
 
 /// A bundle that is not opened yet.
 pub struct Input {
-    /// What to call it in messages.
+    /// The bundle's name in messages.
     pub name: String,
-    /// How an error about it begins.
+    /// The beginning of errors about it.
     refused: String,
     source: Option<BundleSource>,
-    /// What opens it and its bases where they are sealed.
+    /// Opens the bundle and its bases if they are sealed.
     opener: Option<Arc<Opener>>,
-    /// The volumes that were warned about.
+    /// The volumes that the command has warned about.
     warned: RefCell<Vec<MendedVolume>>,
 }
 
 impl Input {
-    /// Finds the files; for `-`, nothing yet. Warns where a volume is missing that parity stands in for.
+    /// Finds the files; for `-`, nothing yet. Warns about a missing volume that parity replaces.
     pub fn find(arguments: &BundleArgs) -> anyhow::Result<Self> {
         Self::find_refusing(arguments, format!("refused {}", name(arguments)))
     }
 
-    /// The same with another beginning for errors about it.
+    /// The same with another beginning for errors about the bundle.
     pub fn find_refusing(arguments: &BundleArgs, refused: String) -> anyhow::Result<Self> {
         let opener = arguments.opening.read()?.map(Arc::new);
         Self::with_opener(arguments, refused, opener)
@@ -72,7 +72,7 @@ impl Input {
         Ok(input)
     }
 
-    /// Finds a bundle that was named without further folders.
+    /// Finds a bundle from a single path.
     pub fn find_file(path: &Path) -> anyhow::Result<Self> {
         Self::find_file_with(path, None)
     }
@@ -84,14 +84,14 @@ impl Input {
         Self::with_opener(&arguments, refused, opener)
     }
 
-    /// The files, for commands that cannot do with one pass.
+    /// The files, for commands that need more than one pass.
     pub fn source(&self) -> anyhow::Result<&BundleSource> {
         self.source.as_ref().ok_or_else(|| {
             failure::usage("this cannot be done in one pass over standard input", "store the bundle in a file first")
         })
     }
 
-    /// Opens the files for reading in any order, or standard input for one pass. With bases, files alone.
+    /// Opens the files with random access, or standard input for one pass. With bases, only files.
     pub fn open(&self, check: SignatureCheck<'_>, bases: &BaseArgs) -> anyhow::Result<Bundle> {
         if self.source.is_some() || !bases.base.is_empty() {
             return Ok(Bundle::Indexed(self.open_completed(check, bases)?));
@@ -99,7 +99,7 @@ impl Input {
         Ok(Bundle::Stream(self.open_stdin(check)?))
     }
 
-    /// Opens the files for reading in any order.
+    /// Opens the files with random access.
     pub fn open_indexed(&self, check: SignatureCheck<'_>) -> anyhow::Result<IndexedBundle> {
         let opened = IndexedBundle::open_source(self.source()?.clone(), check);
         let bundle = opened.map_err(|error| self.refusal(error))?;
@@ -107,8 +107,8 @@ impl Input {
         Ok(bundle)
     }
 
-    /// The same with what the bundle leaves out taken from bases. Who signed those does not matter: what is taken from them is compared with
-    /// the list of this one.
+    /// The same, completed with content from bases. The bases' signatures do not matter: their content is compared with the list of this
+    /// bundle.
     pub fn open_completed(&self, check: SignatureCheck<'_>, bases: &BaseArgs) -> anyhow::Result<IndexedBundle> {
         let bundle = self.open_indexed(check)?;
         let open =
@@ -116,7 +116,7 @@ impl Input {
         Ok(bundle.completed_from(bases.base.iter().map(open).collect::<anyhow::Result<_>>()?))
     }
 
-    /// Opens for one pass, which is enough to look at the head.
+    /// Opens it for one pass, which is enough to read the head.
     pub fn open_stream(&self, check: SignatureCheck<'_>) -> anyhow::Result<BundleStream> {
         let opened = match &self.source {
             None => return self.open_stdin(check),
@@ -130,7 +130,7 @@ impl Input {
         Ok(stream)
     }
 
-    /// Standard input, which an opener says to be sealed.
+    /// Standard input; if there is an opener, it is sealed.
     fn open_stdin(&self, check: SignatureCheck<'_>) -> anyhow::Result<BundleStream> {
         let opened = match &self.opener {
             None => BundleStream::open(io::stdin(), check),
@@ -139,7 +139,7 @@ impl Input {
         opened.map_err(|error| self.refusal(error))
     }
 
-    /// The refusal of the bundle for `error`: whether it is damaged or was changed, where, and how that was met.
+    /// The refusal of the bundle for `error`: whether it is damaged or was changed, where, and how that was noticed.
     pub fn refusal(&self, error: ReadError) -> anyhow::Error {
         let diagnosis = match &self.source {
             Some(source) => Diagnosis::of_source(&error, source),
@@ -149,18 +149,18 @@ impl Input {
         error.context(self.refused())
     }
 
-    /// How an error about it begins.
+    /// The beginning of errors about the bundle.
     pub fn refused(&self) -> String {
         self.refused.clone()
     }
 
-    /// The volumes that are missing or damaged and that others stand in for.
+    /// The missing or damaged volumes that others replace.
     #[must_use]
     pub fn mended(&self) -> Vec<MendedVolume> {
         self.source.as_ref().map(BundleSource::mended).unwrap_or_default()
     }
 
-    /// Warns, once each, of volumes that are missing or damaged and that others stand in for. The command goes on.
+    /// Warns, once for each, about missing or damaged volumes that others replace. The command continues.
     pub fn warn_of_mended(&self) -> io::Result<()> {
         let mut warned = self.warned.borrow_mut();
         for volume in self.mended() {
@@ -186,7 +186,7 @@ fn unsealed(source: &BundleSource, opener: Option<&Arc<Opener>>) -> anyhow::Resu
     source.unsealed(opener).explained()
 }
 
-/// What to call a bundle in messages.
+/// The bundle's name in messages.
 fn name(arguments: &BundleArgs) -> String {
     if is_standard_input(&arguments.bundle) {
         "standard input".to_owned()
@@ -195,21 +195,21 @@ fn name(arguments: &BundleArgs) -> String {
     }
 }
 
-/// A bundle in files that content is taken from, whoever signed it.
+/// A bundle in files as a source of content, whoever signed it.
 pub struct Opened {
-    /// What to say about it.
+    /// Its input, for messages.
     pub input: Input,
     /// The bundle.
     pub bundle: IndexedBundle,
 }
 
 impl Opened {
-    /// Opens what the arguments name; signatures are not looked at.
+    /// Opens the bundle in the arguments; signatures are not checked.
     pub fn of(arguments: &BundleArgs) -> anyhow::Result<Self> {
         Self::new(Input::find(arguments)?)
     }
 
-    /// The same for a bundle that was named without further folders.
+    /// The same for a bundle with a single path.
     pub fn file(path: &Path) -> anyhow::Result<Self> {
         Self::new(Input::find_file(path)?)
     }
@@ -222,7 +222,7 @@ impl Opened {
     /// Compares the content of some of its entries with their digests.
     ///
     /// # Errors
-    /// The refusal of this bundle, which names all that is damaged.
+    /// The refusal of this bundle, which names everything that is damaged.
     pub fn check(&self, entries: &[&Entry]) -> anyhow::Result<()> {
         let bar = progress::bar("verifying", entries.iter().map(|entry| entry.size).sum());
         let damage = self.bundle.check_each(entries, &|count| bar.inc(count));
@@ -241,7 +241,7 @@ pub enum Bundle {
 }
 
 impl Bundle {
-    /// What was read and checked first, whichever way.
+    /// The part that was read and checked first, whichever way the bundle is read.
     pub fn head(&self) -> &BundleHead {
         match self {
             Self::Indexed(bundle) => bundle.head(),
@@ -250,7 +250,7 @@ impl Bundle {
     }
 }
 
-/// What `--key`, `--threshold`, `--signature` and `--unsigned` ask for.
+/// The demands of `--key`, `--threshold`, `--signature` and `--unsigned`.
 pub struct Asked {
     trusted: Option<Trusted>,
     detached: Vec<SignatureFile>,
@@ -270,7 +270,7 @@ impl Asked {
         Ok(Self { trusted, detached: signers::detached(&arguments.signatures)? })
     }
 
-    /// What to ask of a bundle's signatures.
+    /// The required check of a bundle's signatures.
     #[must_use]
     pub fn check(&self) -> SignatureCheck<'_> {
         match &self.trusted {
@@ -279,16 +279,16 @@ impl Asked {
         }
     }
 
-    /// What is known about those of `ids` that are trusted.
+    /// The signers in `ids` that are trusted, with what is known about them.
     #[must_use]
     pub fn signers(&self, ids: &[KeyId]) -> Vec<Signer> {
         self.trusted.as_ref().map(|trusted| trusted.signers(ids)).unwrap_or_default()
     }
 
-    /// What the provenance is worth, in words.
+    /// How far the provenance can be trusted, in words.
     ///
     /// # Errors
-    /// One that a trusted key signed, but that is malformed or about another list.
+    /// When a trusted key signed the provenance, but it is malformed or about another list.
     pub fn provenance(&self, head: &BundleHead) -> Result<String, AttestationError> {
         match &self.trusted {
             Some(trusted) => Ok(provenance::check(head, trusted)?.to_string()),

@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM: the work ends at its next step and leaves nothing half made.
+//! Ctrl-C and SIGTERM: the work ends at its next step and leaves nothing incomplete.
 
 use std::fmt;
 use std::io;
@@ -9,14 +9,14 @@ use kbundle_cli::Explained as _;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
-/// Knows whether the program was asked to end. Clones know the same.
+/// Knows whether the program was asked to end. Clones share this.
 #[derive(Clone, Debug, Default)]
 pub struct Interrupt(Arc<AtomicUsize>);
 
 /// Why the program was asked to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
-    /// SIGINT, as Ctrl-C sends it.
+    /// SIGINT, as from Ctrl-C.
     Interrupt,
     /// SIGTERM.
     Terminate,
@@ -39,21 +39,21 @@ impl fmt::Display for Signal {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("interrupted by {signal}; {kept}")]
 pub struct Interrupted {
-    /// What came.
+    /// The signal.
     pub signal: Signal,
-    /// What was kept of the work, in words.
+    /// What was kept of the work, for people.
     pub kept: String,
 }
 
 impl Interrupt {
-    /// Takes over both signals: the first is noted, a second one ends the program at once.
+    /// Handles both signals: the first is recorded, a second one ends the program at once.
     ///
     /// # Errors
-    /// The system does not let the program take them over.
+    /// When the system does not allow handlers.
     pub fn watch() -> io::Result<Self> {
         let (caught, again) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
         for (_, signal) in Signal::ALL {
-            // Handlers run in this order, so the first signal does not find its own note. Shells report 128 and the signal.
+            // Handlers run in this order, so that the first signal does not see its own record. Shells report 128 plus the signal's number.
             flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&again))?;
             flag::register(signal, Arc::clone(&again))?;
             flag::register_usize(signal, Arc::clone(&caught), usize::try_from(signal).unwrap_or_default())?;
@@ -68,19 +68,19 @@ impl Interrupt {
         Signal::ALL.into_iter().find(|(_, signal)| usize::try_from(*signal) == Ok(caught)).map(|(signal, _)| signal)
     }
 
-    /// For writers, which call this before each write.
+    /// Writers call this before each write.
     ///
     /// # Errors
-    /// A signal came.
+    /// When a signal came.
     pub fn check(&self) -> io::Result<()> {
         if self.caught_signal().is_some() { Err(io::Error::other("interrupted")) } else { Ok(()) }
     }
 }
 
-/// Says of work that failed after a signal came that it was interrupted, and what was `kept`.
+/// If work failed after a signal came, reports that it was interrupted, and what was `kept`.
 ///
 /// # Errors
-/// The work's own, or [`Interrupted`] in its place.
+/// The work's own error, or [`Interrupted`] in its place.
 pub fn interrupted<T>(
     interrupt: &Interrupt,
     result: anyhow::Result<T>,
@@ -92,7 +92,7 @@ pub fn interrupted<T>(
     }
 }
 
-/// What an interrupted command kept that writes aside and has no downloads.
+/// What is kept by an interrupted command that writes to temporary files and downloads nothing.
 #[must_use]
 pub fn nothing_written() -> String {
     "nothing was written".to_owned()

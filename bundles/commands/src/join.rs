@@ -41,7 +41,7 @@ pub struct JoinArgs {
 
 /// Does what the command line says.
 pub fn run(arguments: &JoinArgs, output: OutputFormat) -> anyhow::Result<()> {
-    // The result bears the signatures of the first bundle; whoever uses it checks them.
+    // The result has the signatures of the first bundle; its users verify them.
     let bundle = Opened::of(&arguments.bundle)?;
     let signed = !bundle.bundle.head().signatures.is_empty();
     let (split, existing) = (arguments.split.split(), arguments.force.existing());
@@ -60,7 +60,7 @@ pub fn run(arguments: &JoinArgs, output: OutputFormat) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Writes a bundle that has all of its content as it is.
+/// Copies a bundle that has all of its content.
 fn copy(source: &Opened, destination: Destination) -> anyhow::Result<Written> {
     let Opened { input, bundle } = source;
     bundle.check_layout().map_err(|error| input.refusal(error))?;
@@ -78,7 +78,7 @@ fn copy(source: &Opened, destination: Destination) -> anyhow::Result<Written> {
     Ok(written)
 }
 
-/// Writes the first of `sources` with all of its content, which the others have.
+/// Writes the first of `sources` with all of its content; the others have the rest.
 fn complete(sources: &[Opened], destination: Destination) -> anyhow::Result<Written> {
     let head = sources[0].bundle.head();
     let attestations = without_bases(&head.attestations);

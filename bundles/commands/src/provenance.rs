@@ -1,4 +1,4 @@
-//! What a bundle's provenance is worth to a reader.
+//! How far a reader can trust a bundle's provenance.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -47,7 +47,7 @@ impl fmt::Display for ProvenanceCheck {
 /// Judges the provenance in `head`.
 ///
 /// # Errors
-/// One that a trusted key signed, but that is malformed or about another list.
+/// When a trusted key signed it, but it is malformed or about another list.
 pub fn check(head: &BundleHead, trusted: &Trusted) -> Result<ProvenanceCheck, AttestationError> {
     let Some(attestation) = head.attestations.iter().find(|one| one.path.as_str() == PROVENANCE_PATH) else {
         return Ok(ProvenanceCheck::Absent);

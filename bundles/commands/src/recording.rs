@@ -1,4 +1,4 @@
-//! Signed records of audits: the key is read and the name looked at before the audit, and the record is written after it.
+//! Signed records of audits: the key is read and the name is checked before the audit, and the record is written after it.
 
 use std::path::{Path, PathBuf};
 
@@ -32,10 +32,10 @@ pub struct RecordArgs {
 }
 
 impl RecordArgs {
-    /// Reads the key and looks at the name; `None` if no record is asked for.
+    /// Reads the key and checks the name; `None` if no record is wanted.
     ///
     /// # Errors
-    /// A key that cannot be used, and a name that cannot be written to.
+    /// When the key cannot be used, or the name cannot be written to.
     pub fn prepare(&self) -> anyhow::Result<Option<Recording>> {
         let (Some(path), Some(key)) = (&self.record, &self.sign_key) else { return Ok(None) };
         Recording::prepare(path, key, &self.passphrase, self.force.existing()).map(Some)
@@ -58,10 +58,16 @@ pub struct Recorded {
 }
 
 impl Recording {
-    /// Reads the key and looks at the name.
+    /// Reads the key and checks the name.
     pub fn prepare(path: &Path, key: &Path, passphrase: &PassphraseArgs, existing: Existing) -> anyhow::Result<Self> {
         let file = SmallFile::beside_output(path, "the record of an audit", existing)?;
         Ok(Self { key: signing_key(key, passphrase)?, file })
+    }
+
+    /// The file of the future record.
+    #[must_use]
+    pub fn file(&self) -> &SmallFile {
+        &self.file
     }
 
     /// Writes the record that `sign` makes with the key.

@@ -42,7 +42,7 @@ pub struct Report {
 
 /// Does what the command line says.
 pub fn run(arguments: &RepairArgs, output: OutputFormat) -> anyhow::Result<()> {
-    // Of several sticks one may be missing. If all are, their names are wrong.
+    // One of several sticks may be missing. If all are missing, their names are wrong.
     if let [first, ..] = arguments.places.as_slice()
         && !arguments.places.iter().any(|place| place.exists())
     {

@@ -1,24 +1,20 @@
 //! The record of an audit that a command demands before it uses a bundle.
 
 use std::fmt;
-use std::io::{self, Read as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::Context as _;
 use clap::Args;
-use fs_err as fs;
-use kbundle_cli::arguments::{SignatureArguments, is_standard_input};
+use kbundle_cli::arguments::SignatureArguments;
 use kbundle_cli::keys::trusted_key;
 use kbundle_cli::{Explained as _, failure};
-use kbundle_format::atomic_file::parent;
 use kbundle_format::audit_record::{AppliedPolicy, AuditedAdvisories, SUFFIX, Verdict};
 use kbundle_format::limits::MAX_AUDIT_RECORD_BYTES;
-use kbundle_format::volume::{bundle_path, is_volume};
 use kbundle_format::{AuditRecord, BundleHead, KeyId, Moment, TrustPolicy, VerifyingKey};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::arguments::BundleArgs;
+use crate::sidecar::{Sidecar, SidecarKind};
 
 /// Whether a bundle has to have passed an audit.
 #[derive(Clone, Debug, Default, Args)]
@@ -33,18 +29,20 @@ pub struct RequiredAuditArgs {
     pub audit_record: Option<PathBuf>,
 }
 
-/// A record that is demanded.
+/// A required record.
 pub struct RequiredAudit {
     key: VerifyingKey,
-    record: Place,
+    record: Sidecar,
 }
 
-/// Where a record lies.
-enum Place {
-    Named(PathBuf),
-    /// Beside the bundle; where it may lie, in order.
-    Beside(Vec<PathBuf>),
-}
+/// The record of an audit.
+const RECORD: SidecarKind = SidecarKind {
+    name: "record of an audit",
+    short_name: "record",
+    suffix: SUFFIX,
+    option: "--audit-record",
+    max_bytes: MAX_AUDIT_RECORD_BYTES,
+};
 
 /// An audit that a bundle passed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -66,10 +64,10 @@ pub struct PassedAudit {
 }
 
 impl RequiredAuditArgs {
-    /// Reads the key, and says where the record of the bundle in `bundle` lies; `None` where none is demanded.
+    /// Reads the key, and finds the place of the bundle's record; `None` if no record is required.
     ///
     /// # Errors
-    /// A key that cannot be used or is revoked; a bundle on standard input without `--audit-record`.
+    /// When the key cannot be used or is revoked, or for a bundle on standard input without `--audit-record`.
     pub fn read(
         &self,
         bundle: &BundleArgs,
@@ -84,38 +82,16 @@ impl RequiredAuditArgs {
                 "have the bundle audited again, with another key",
             ));
         }
-        let record = match &self.audit_record {
-            Some(path) => Place::Named(path.clone()),
-            None if is_standard_input(&bundle.bundle) => {
-                return Err(failure::usage(
-                    "nothing lies beside standard input, so there is no record of an audit",
-                    "name the record with `--audit-record FILE`",
-                ));
-            }
-            None => Place::Beside(beside(bundle)?),
-        };
+        let record = RECORD.find(self.audit_record.as_deref(), bundle)?;
         Ok(Some(RequiredAudit { key, record }))
     }
 }
 
-/// Where the record of a bundle may lie: beside the file, or in any folder with its volumes.
-fn beside(bundle: &BundleArgs) -> anyhow::Result<Vec<PathBuf>> {
-    let path = &bundle.bundle;
-    if path.is_file() && !is_volume(path).explained()? {
-        return Ok(vec![path.with_added_extension(SUFFIX)]);
-    }
-    let places: Vec<PathBuf> = [path].into_iter().chain(&bundle.volumes.volumes).cloned().collect();
-    let named = bundle_path(&places).explained()?.with_added_extension(SUFFIX);
-    let name = named.file_name().unwrap_or_default();
-    let folder = |place: &PathBuf| if place.is_dir() { place.clone() } else { parent(place).to_owned() };
-    Ok(places.iter().map(|place| folder(place).join(name)).collect())
-}
-
 impl RequiredAudit {
-    /// Makes sure that the bundle with this head passed an audit.
+    /// Checks that the bundle with this head passed an audit.
     ///
     /// # Errors
-    /// There is no record, or it does not stand for this bundle.
+    /// When there is no record, or it is not valid for this bundle.
     pub fn check(&self, head: &BundleHead) -> anyhow::Result<PassedAudit> {
         let (path, file) = self.record.read()?;
         let path = path.display().to_string();
@@ -124,38 +100,6 @@ impl RequiredAudit {
         let AuditRecord { time, policy, advisories, .. } = record;
         Ok(PassedAudit { record: path, signer: self.key.id(), time, policy, advisories, waived })
     }
-}
-
-impl Place {
-    fn read(&self) -> anyhow::Result<(PathBuf, Vec<u8>)> {
-        let paths = match self {
-            Self::Named(path) => return Ok((path.clone(), content(path).explained().context(READING)?)),
-            Self::Beside(paths) => paths,
-        };
-        for path in paths {
-            match content(path) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                read => return Ok((path.clone(), read.context(READING)?)),
-            }
-        }
-        let paths: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
-        Err(failure::refused(
-            format!("there is no record of an audit of the bundle: {} is not there", paths.join(", and ")),
-            "copy the record beside the bundle, or name it with `--audit-record FILE`",
-        ))
-    }
-}
-
-const READING: &str = "cannot read the record of an audit";
-
-fn content(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    fs::File::open(path)?.take(MAX_AUDIT_RECORD_BYTES + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_AUDIT_RECORD_BYTES {
-        let text = format!("{} is too large for the record of an audit", path.display());
-        return Err(io::Error::new(io::ErrorKind::InvalidData, text));
-    }
-    Ok(bytes)
 }
 
 impl fmt::Display for PassedAudit {

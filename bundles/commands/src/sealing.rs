@@ -1,4 +1,4 @@
-//! To whom a file is encrypted and what opens it, read from what a user names.
+//! Recipients and openers of encrypted files, read from what a user names.
 
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use kbundle_cli::{Advise as _, Explained as _};
 use kbundle_format::sealed::{Opener, Seal};
 use kbundle_format::text_file;
 
-/// A shorter one is guessed by whoever has the file.
+/// A shorter one can be guessed by anyone who has the file.
 const SHORTEST_PASSPHRASE: usize = 12;
 /// Of a file with a key, a passphrase or identities.
 const MAX_BYTES: u64 = 1 << 20;
@@ -31,10 +31,10 @@ pub struct OpeningArgs {
 }
 
 impl OpeningArgs {
-    /// What was named; `None` where nothing was.
+    /// The opener that was named; `None` if none was.
     ///
     /// # Errors
-    /// A file that is not there, or that has no identity or too short a passphrase: usage.
+    /// When the file does not exist, has no identity, or has too short a passphrase: usage.
     pub fn read(&self) -> anyhow::Result<Option<Opener>> {
         if let Some(path) = &self.passphrase_file {
             return Ok(Some(Opener::of_passphrase(passphrase(path)?)));
@@ -96,17 +96,17 @@ fn passphrase(path: &Path) -> anyhow::Result<SecretString> {
 
 fn read_identities(path: &Path) -> anyhow::Result<Vec<Box<dyn age::Identity + Send + Sync>>> {
     let text = secret_text(path, "an identity")?;
-    // The words of the parser could repeat a part of the file.
+    // The parser's message could repeat a part of the file.
     let read = age::IdentityFile::from_buffer(io::Cursor::new(text.into_bytes()));
     let identities = read.ok().and_then(|file| file.into_identities().ok()).filter(|all| !all.is_empty());
     let identities = identities.ok_or_else(|| anyhow!("{} has no age identity", path.display()));
     identities.usage().hint("give the file that `age-keygen` wrote; its line begins with `AGE-SECRET-KEY-1`")
 }
 
-/// The text of a file of bounded size.
+/// The text of a file of limited size.
 ///
 /// # Errors
-/// A file that is not there, or no text: usage.
+/// When the file does not exist, or is not text: usage.
 pub fn secret_text(path: &Path, what: &str) -> anyhow::Result<String> {
     let reading = || format!("cannot read {what}");
     let mut bytes = Vec::new();

@@ -1,4 +1,4 @@
-//! The keys that a command trusts, and who of them signed.
+//! The keys that a command trusts, and which of them signed.
 
 use std::path::PathBuf;
 
@@ -11,15 +11,15 @@ use kbundle_format::{KeyId, KeyNotes, SignatureFile, TrustPolicy, VerifyingKey};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-/// The keys that a command trusts, and the files they came from.
+/// The keys that a command trusts, and the files that they came from.
 pub struct Trusted {
-    /// What to ask of signatures.
+    /// The demands on signatures.
     pub policy: TrustPolicy,
     keys: Vec<TrustedKey>,
     revocations: Vec<RevocationsFile>,
 }
 
-/// A public key and where it came from.
+/// A public key and its file.
 struct TrustedKey {
     path: PathBuf,
     key: VerifyingKey,
@@ -68,7 +68,7 @@ impl Trusted {
         public_keys(&self.keys)
     }
 
-    /// What is known about those who signed.
+    /// The signers, with what is known about them.
     #[must_use]
     pub fn signers(&self, ids: &[KeyId]) -> Vec<Signer> {
         let named = |id: &KeyId| self.keys.iter().find(|trusted| trusted.key.id() == *id);

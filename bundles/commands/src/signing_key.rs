@@ -15,7 +15,7 @@ use crate::arguments::PassphraseArgs;
 /// The environment variable that may hold the passphrase.
 const PASSPHRASE_VARIABLE: &str = "KBUNDLE_PASSPHRASE";
 
-/// Makes sure that a file holds a private key, encrypted or not.
+/// Checks that a file contains a private key, encrypted or not.
 pub fn check_signing_key(path: &Path) -> anyhow::Result<()> {
     match SigningKey::from_file(&fs::read(path).explained()?) {
         Err(KeyError::Encrypted) => Ok(()),
@@ -23,7 +23,7 @@ pub fn check_signing_key(path: &Path) -> anyhow::Result<()> {
     }
 }
 
-/// Reads a private key, asking for its passphrase where it has one.
+/// Reads a private key; asks for its passphrase if it has one.
 pub fn signing_key(path: &Path, passphrase: &PassphraseArgs) -> anyhow::Result<SigningKey> {
     let bytes = fs::read(path).explained()?;
     let read = match SigningKey::from_file(&bytes) {
@@ -36,7 +36,7 @@ pub fn signing_key(path: &Path, passphrase: &PassphraseArgs) -> anyhow::Result<S
     read.map_err(|error| unusable(path, error))
 }
 
-/// The passphrase: from the descriptor, the environment, or whoever sits at the terminal.
+/// The passphrase: from the descriptor, the environment, or the person at the terminal.
 pub fn passphrase(arguments: &PassphraseArgs, prompt: &str) -> anyhow::Result<String> {
     if let Some(descriptor) = arguments.passphrase_fd {
         let file = fs::File::open(format!("/proc/self/fd/{descriptor}"))
@@ -57,7 +57,7 @@ pub fn passphrase(arguments: &PassphraseArgs, prompt: &str) -> anyhow::Result<St
     Ok(terminal.read_secure_line()?)
 }
 
-/// A passphrase for a new key: asked for twice at a terminal.
+/// A passphrase for a new key; a terminal is asked twice.
 pub fn new_passphrase(arguments: &PassphraseArgs) -> anyhow::Result<String> {
     let first = passphrase(arguments, "passphrase for the new key: ")?;
     let asked = arguments.passphrase_fd.is_none() && std::env::var_os(PASSPHRASE_VARIABLE).is_none();

@@ -1,8 +1,8 @@
-//! A folder that content is unpacked to. Nothing leaves it: every step down is taken from the folder above, and no symbolic link is
-//! followed.
+//! A folder that content is unpacked to. Nothing is written outside of it: every folder is opened from the one above, and no symbolic link
+//! is followed.
 //!
-//! Files are written aside and get their name when they are whole. What has the name already is judged by the rule for all output
-//! ([`crate::destination`]).
+//! Files are written under temporary names, and renamed when they are complete. The rule for all output ([`crate::destination`]) applies to
+//! existing names.
 
 use std::collections::BTreeSet;
 use std::fs::TryLockError;
@@ -33,15 +33,15 @@ pub struct Target {
     root: OwnedFd,
     existing: Existing,
     interrupt: Interrupt,
-    /// Folders below in which nothing is left of programs that were killed.
+    /// Subfolders from which files of killed programs were removed already.
     swept: Mutex<BTreeSet<String>>,
 }
 
 impl Target {
-    /// Opens `path`, which is made where it is not there. Once `interrupt` knows of a signal, writing fails.
+    /// Opens `path`, and creates it if it does not exist. Writing fails after `interrupt` has received a signal.
     ///
     /// # Errors
-    /// Where it is a symbolic link or no folder.
+    /// When it is a symbolic link or not a folder.
     pub fn open(path: &Path, existing: Existing, interrupt: &Interrupt) -> io::Result<Self> {
         if !path.is_symlink() && !path.exists() {
             fs::create_dir_all(path)?;
@@ -55,14 +55,14 @@ impl Target {
     /// Applies the rule for output to the name `path`, before anything is written.
     ///
     /// # Errors
-    /// What has the name may not be replaced; [`DestinationError`].
+    /// [`DestinationError`] when the name is taken by something that may not be replaced.
     pub fn check(&self, path: &EntryPath) -> Result<(), DestinationError> {
         let (folders, name) = split(path);
         let mut folder = None;
         for step in folders.split('/').filter(|step| !step.is_empty()) {
             let above = folder.as_ref().unwrap_or(&self.root);
             match openat(above, step, folder_flags(), Mode::empty()) {
-                // Whatever else is wrong shows when the file is started.
+                // Other errors appear when the file is started.
                 Err(_) => return Ok(()),
                 Ok(below) => folder = Some(below),
             }
@@ -82,7 +82,7 @@ impl Target {
     /// Starts the file at `path`, folders above it included, with the permission bits `mode`.
     ///
     /// # Errors
-    /// Where a symbolic link or a file lies where a folder belongs, the name is taken, or the disk refuses.
+    /// When a symbolic link or a file is in the place of a folder, the name is taken, or the disk refuses.
     pub fn file(&self, path: &EntryPath, mode: u32) -> io::Result<TargetFile> {
         let failed = |error| describe(error, path.as_str());
         let (folders, name) = split(path);
@@ -122,7 +122,7 @@ fn folder_flags() -> OFlag {
     OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_RDONLY
 }
 
-/// Takes away what killed programs left in `folder`. A file that somebody writes is locked.
+/// Removes files that killed programs left in `folder`. A file that is being written is locked.
 fn sweep(folder: &OwnedFd) -> io::Result<()> {
     let mut listing = Dir::openat(folder, ".", folder_flags(), Mode::empty())?;
     for item in listing.iter() {
@@ -131,7 +131,7 @@ fn sweep(folder: &OwnedFd) -> io::Result<()> {
             continue;
         }
         let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
-        // Gone meanwhile, a link, or somebody else's: then kbundle must not remove it.
+        // It is gone by now, a link, or somebody else's: then kbundle must not remove it.
         let Ok(opened) = openat(folder, item.file_name(), flags, Mode::empty()) else { continue };
         let file = std::fs::File::from(opened);
         if file.metadata()?.is_file() && file.try_lock().is_ok() {
@@ -141,7 +141,7 @@ fn sweep(folder: &OwnedFd) -> io::Result<()> {
     Ok(())
 }
 
-/// Takes away a file that nobody writes, as far as locks can tell.
+/// Removes a file that no program is writing, as far as locks show.
 fn remove_abandoned(folder: &OwnedFd, name: &str) -> io::Result<()> {
     let file = std::fs::File::from(openat(folder, name, OFlag::O_RDONLY | OFlag::O_NOFOLLOW, Mode::empty())?);
     if let Err(TryLockError::WouldBlock) = file.try_lock() {
@@ -150,7 +150,7 @@ fn remove_abandoned(folder: &OwnedFd, name: &str) -> io::Result<()> {
     Ok(unlinkat(folder, name, UnlinkatFlags::NoRemoveDir)?)
 }
 
-/// `ELOOP` and `ENOTDIR` are what the kernel says of a symbolic link where a folder belongs.
+/// The kernel returns `ELOOP` or `ENOTDIR` for a symbolic link in the place of a folder.
 fn describe(error: Errno, what: &str) -> io::Error {
     let reason = match error {
         Errno::ELOOP | Errno::ENOTDIR => {
@@ -161,7 +161,7 @@ fn describe(error: Errno, what: &str) -> io::Error {
     io::Error::new(io::Error::from(error).kind(), format!("{what}: {reason}"))
 }
 
-/// A file under way; dropped before [`TargetFile::commit`], it leaves nothing.
+/// An unfinished file; if it is dropped before [`TargetFile::commit`], nothing is left.
 #[derive(Debug)]
 pub struct TargetFile {
     folder: OwnedFd,
@@ -184,24 +184,24 @@ impl TargetFile {
             opened => std::fs::File::from(opened?),
         };
         match opened.try_lock() {
-            // Some network file systems have no locks; what is left there stays.
+            // Some network file systems have no locks; abandoned files stay there.
             Err(TryLockError::Error(error)) if error.kind() != io::ErrorKind::Unsupported => return Err(error),
             _ => {}
         }
-        // Between creation and lock another program may have taken it for a stale one.
+        // Between creation and lock, another program may have taken the file for an abandoned one.
         if opened.metadata()?.nlink() == 0 {
             return Self::create(folder, name, mode);
         }
-        // The mode given at creation is cut by the umask; say it again.
+        // The umask restricts the mode at creation, so it is set again.
         fchmod(&opened, permissions)?;
         let writer = Some(BufWriter::with_capacity(1 << 18, opened));
         Ok(Self { folder, aside, name: name.to_owned(), writer, interrupt: Interrupt::default() })
     }
 
-    /// Gives the file its name and makes that last.
+    /// Renames the file to its final name, and syncs that.
     ///
     /// # Errors
-    /// Where the disk is full or fails; nothing has the name then.
+    /// When the disk is full or fails; nothing has the name then.
     pub fn commit(mut self) -> io::Result<()> {
         let writer = self.writer.take().expect("only commit takes it");
         let written = writer.into_inner().map_err(io::IntoInnerError::into_error).and_then(|file| file.sync_all());
@@ -217,7 +217,7 @@ impl TargetFile {
     }
 
     fn remove(&self) {
-        // It has no name that anybody looks for, and the next run takes it away.
+        // No program looks for its temporary name, and the next run removes it.
         let _ = unlinkat(&self.folder, self.aside.as_str(), UnlinkatFlags::NoRemoveDir);
     }
 }

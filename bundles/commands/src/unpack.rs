@@ -1,4 +1,4 @@
-//! Content of a bundle written to a folder, which `extract` and `export` share.
+//! Writes content of a bundle to a folder; `extract` and `export` share it.
 
 use std::io;
 
@@ -13,12 +13,12 @@ use kbundle_format::{BundleStream, Entry, IndexedBundle, ReadError};
 use crate::input::{Bundle, Input};
 use crate::target::{Target, TargetFile};
 
-/// Writes the entries that `wanted` picks to `target`, each checked before it gets its name. Returns how many.
+/// Writes the entries that `wanted` picks to `target`; each is checked before it gets its name. Returns their number.
 ///
-/// `carriage` says whether all of them have to be there. From standard input, everything else is checked on the way as well.
+/// `carriage` says whether the bundle has to carry all of them. From standard input, everything else is checked on the way as well.
 ///
 /// # Errors
-/// The refusal of the bundle, which names all that is damaged, or why the folder cannot be written to.
+/// The refusal of the bundle, which names everything that is damaged, or the reason why the folder cannot be written to.
 pub fn unpack(
     input: &Input,
     bundle: Bundle,
@@ -72,7 +72,7 @@ fn in_one_pass(
     missed: impl Fn(&Entry) -> bool,
     bar: &ProgressBar,
 ) -> Result<usize, ReadError> {
-    // A partial bundle gives what it has; what is asked for and left out shows below.
+    // A partial bundle gives the entries that it has; wanted entries that it lacks are reported below.
     let mut stream = stream.carriage(Carriage::Partial);
     let mut count = 0;
     loop {

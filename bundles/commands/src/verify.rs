@@ -21,6 +21,7 @@ use crate::input::{Bundle, Input, Opened};
 use crate::provenance::{self, ProvenanceCheck};
 use crate::required_audit::{PassedAudit, RequiredAuditArgs};
 use crate::signers::{self, Signer, Trusted};
+use crate::timestamp::{RequiredTimestampArgs, VerifiedTimestamp};
 
 /// What `--output json` prints of a good bundle.
 #[derive(Serialize, JsonSchema)]
@@ -47,6 +48,9 @@ pub struct Report {
     /// The audit that was demanded.
     #[serde(skip_serializing_if = "Option::is_none")]
     audit: Option<PassedAudit>,
+    /// The time stamp that was demanded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timestamp: Option<VerifiedTimestamp>,
 }
 
 /// Check the signatures and every digest of a bundle
@@ -75,6 +79,9 @@ pub struct VerifyArgs {
     /// Whether it has to have passed an audit.
     #[command(flatten)]
     pub audit: RequiredAuditArgs,
+    /// Whether it has to have a time stamp.
+    #[command(flatten)]
+    pub timestamp: RequiredTimestampArgs,
 }
 
 /// Does what the command line says.
@@ -83,6 +90,7 @@ pub fn run(arguments: &VerifyArgs, output: OutputFormat) -> anyhow::Result<()> {
     let detached = signers::detached(&arguments.signatures)?;
     let input = Input::find(&arguments.bundle)?;
     let required = arguments.audit.read(&arguments.bundle, &arguments.signatures, &trusted.policy)?;
+    let stamp = arguments.timestamp.read(&arguments.bundle)?;
     let check = SignatureCheck::Required { trust: &trusted.policy, detached: &detached };
     let partial = !arguments.base.base.is_empty() || !arguments.role.is_empty();
     let carriage = if partial { Carriage::Partial } else { Carriage::Full };
@@ -93,6 +101,7 @@ pub fn run(arguments: &VerifyArgs, output: OutputFormat) -> anyhow::Result<()> {
     let (kubernetes_version, platforms) = (head.list.kubernetes_version, head.list.platforms.iter().cloned().collect());
     let provenance = provenance::check(head, &trusted).explained().with_context(|| input.refused())?;
     let audit = required.map(|required| required.check(head)).transpose().with_context(|| input.refused())?;
+    let timestamp = stamp.map(|stamp| stamp.check(head)).transpose().with_context(|| input.refused())?;
     let summary = read_all(&input, bundle, carriage)?;
     check_left_out(&input, &summary.left_out, arguments)?;
     let mended_volumes = input.mended().iter().map(ToString::to_string).collect();
@@ -112,12 +121,13 @@ pub fn run(arguments: &VerifyArgs, output: OutputFormat) -> anyhow::Result<()> {
         provenance,
         revocations: trusted.revocations(),
         audit,
+        timestamp,
     };
     output::result(output, &text(&report), &report)?;
     Ok(())
 }
 
-/// Reads everything. Damage is reported whole: which volumes, which entries.
+/// Reads everything. Reports all damage together: which volumes, which entries.
 pub fn read_all(input: &Input, bundle: Bundle, carriage: Carriage) -> anyhow::Result<Summary> {
     let bar = progress::bar("verifying", bundle.head().list.size_bytes());
     let bases = Bases::of(bundle.head());
@@ -133,7 +143,7 @@ pub fn read_all(input: &Input, bundle: Bundle, carriage: Carriage) -> anyhow::Re
     Ok(summary)
 }
 
-/// Makes sure that what the bundle leaves out is what it may leave out.
+/// Checks that the bundle leaves out only what it may leave out.
 fn check_left_out(input: &Input, left_out: &[Entry], arguments: &VerifyArgs) -> anyhow::Result<()> {
     let missing = |entry: &Entry| {
         let error = ReadError::Missing { path: entry.path.clone() };
@@ -145,7 +155,7 @@ fn check_left_out(input: &Input, left_out: &[Entry], arguments: &VerifyArgs) -> 
     }
     let mut wanted: Vec<&Entry> = left_out.iter().collect();
     for path in &arguments.base.base {
-        // Who signed the base does not matter: what is taken from it is compared with this bundle's list.
+        // The base's signatures do not matter: its content is compared with this bundle's list.
         let base = Opened::file(path)?;
         let carried = base.bundle.carried();
         let theirs: Vec<_> = wanted.iter().filter_map(|entry| carried.get(&entry.digest).copied()).collect();
@@ -170,5 +180,6 @@ fn text(report: &Report) -> String {
     lines.push(format!("  provenance {}", report.provenance));
     lines.extend(report.revocations.iter().map(|list| format!("  revoked    nothing of {list}")));
     lines.extend(report.audit.iter().map(|audit| format!("  audit      {audit}").replace('\n', "\n           ")));
+    lines.extend(report.timestamp.iter().map(|stamp| format!("  time stamp {stamp}")));
     lines.join("\n")
 }

@@ -1,4 +1,4 @@
-//! A list that parses has exactly the bytes it was parsed from.
+//! A list that can be parsed has exactly one form in bytes.
 #![no_main]
 
 use kbundle_format::BundleList;

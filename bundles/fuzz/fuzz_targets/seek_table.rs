@@ -1,4 +1,4 @@
-//! A seek table that decodes is written again as it was.
+//! A seek table that can be decoded is encoded to the same bytes again.
 #![no_main]
 
 use kbundle_format::frame::skippable;

@@ -1,4 +1,4 @@
-//! No content of a signature file satisfies a policy, short of breaking the algorithms; keys of any bytes are refused or read.
+//! No content of a signature file satisfies a policy unless the algorithms are broken; keys with any bytes are refused or read.
 #![no_main]
 
 use std::sync::LazyLock;

@@ -1,4 +1,4 @@
-//! A header that parses is the one that its path, size and mode have.
+//! A header that can be parsed equals the one that is made from its path, size and mode.
 #![no_main]
 
 use kbundle_format::tar_layer::{Block, TarHeader};

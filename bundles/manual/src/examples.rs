@@ -1,14 +1,14 @@
-//! What the pages and the README show as commands and as YAML.
+//! The commands and the YAML in the pages and the README.
 
 use std::env;
 
 use clap::Command;
 use fs_err as fs;
 
-/// The README is not a page of the manual, and its commands have to be as true.
+/// The README is not a page of the manual, but its commands have to be right as well.
 const README: &str = include_str!("../../../README.md");
 
-/// Compares the file `name` of the manual with what it should be. With `UPDATE_SCHEMA` in the environment it writes it.
+/// Compares the file `name` of the manual with its wanted content. With `UPDATE_SCHEMA` in the environment, writes the file.
 ///
 /// # Panics
 /// When they differ, or the file cannot be read or written.
@@ -26,7 +26,7 @@ pub fn assert_current(name: &str, made: &str) {
 pub struct Block {
     /// The page's topic, and the line that the block's text begins at.
     pub place: String,
-    /// What stands behind the fence, such as `yaml`.
+    /// The language behind the fence, such as `yaml`.
     pub language: String,
     /// Its lines.
     pub text: String,
@@ -63,8 +63,8 @@ fn blocks_of(place: &str, text: &str) -> Vec<Block> {
     blocks
 }
 
-/// What is wrong with the commands of `program` in the manual: whole command lines in blocks are parsed; of those in the text, which
-/// leave much out, the subcommand and the options have to exist.
+/// Errors in the commands of `program` in the manual. Complete command lines in blocks are parsed. Commands in the text may be shortened,
+/// so only their subcommand and options have to exist.
 pub fn wrong_commands(program: &Command) -> Vec<String> {
     let name = program.get_name().to_owned();
     let mut wrong = Vec::new();
@@ -119,7 +119,7 @@ fn commands_in(line: &str, name: &str) -> Vec<Vec<String>> {
         };
         let command = command.get(skip..).unwrap_or_default();
         if command.first().is_some_and(is_name) {
-            // What follows a redirection is the shell's.
+            // The text after a redirection belongs to the shell.
             let ends = |word: &&String| !word.starts_with('>') && !word.starts_with("2>");
             found.push(command.iter().take_while(ends).cloned().collect());
         }

@@ -1,7 +1,7 @@
 //! The manual: the pages of `docs/`, as kinstall carries them to sites without a network.
 //!
 //! `docs/` is the one home of the text. mdBook makes a book of it (`./ci/manual`), this crate makes it readable from a program. With the
-//! feature `examples` it also tells what the pages show as commands and YAML, so that tests hold it against the programs.
+//! feature `examples` it also returns the pages' commands and YAML, so that tests check them with the programs.
 
 #[cfg(feature = "examples")]
 pub mod examples;
@@ -37,16 +37,16 @@ pub struct Page {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TopicError {
-    /// No page is called so.
+    /// No page has this name.
     #[error("the manual has no page `{topic}`")]
     Unknown {
-        /// What was asked for.
+        /// The name that was asked for.
         topic: String,
     },
-    /// Several pages are called so, in different folders.
+    /// Several pages in different folders have this name.
     #[error("the manual has several pages `{topic}`: {}", topics.join(", "))]
     Ambiguous {
-        /// What was asked for.
+        /// The name that was asked for.
         topic: String,
         /// Their full topics.
         topics: Vec<&'static str>,
@@ -73,10 +73,10 @@ pub fn pages() -> impl Iterator<Item = Page> {
     })
 }
 
-/// The page called `topic`: by its full topic, or by its last part where no other page ends so.
+/// The page called `topic`: by its full topic, or by its last part if no other page ends with it.
 ///
 /// # Errors
-/// [`TopicError`], with what was asked for.
+/// [`TopicError`], with the name that was asked for.
 pub fn page(topic: &str) -> Result<Page, TopicError> {
     let wanted = topic.strip_suffix(".md").unwrap_or(topic);
     if let Some(page) = pages().find(|page| page.topic == wanted) {

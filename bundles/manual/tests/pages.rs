@@ -1,4 +1,4 @@
-//! The manual holds together: pages, links, examples, and what it says of the programs' messages.
+//! Tests that the manual is consistent: pages, links, examples, and quoted messages of the programs.
 
 #![expect(clippy::unwrap_used, reason = "clippy.toml's allowance reaches test functions, not their helpers")]
 
@@ -42,14 +42,14 @@ fn every_link_leads_to_a_page_and_a_heading_of_it() {
     assert!(seen > 60, "only {seen} links were found");
 }
 
-/// Targets of links that stay inside of the manual.
+/// Targets of links within the manual.
 fn links(text: &str) -> impl Iterator<Item = &str> {
     let prose = text.split("```").step_by(2);
     let targets = prose.flat_map(|part| part.split("](").skip(1).filter_map(|rest| rest.split(')').next()));
     targets.filter(|target| !target.contains("://"))
 }
 
-/// The path of `link` as seen from the page `topic`, inside of the manual.
+/// The path in the manual of `link` on the page `topic`.
 fn beside(topic: &str, link: &str) -> String {
     let mut path = PathBuf::new();
     for part in Path::new(topic).with_file_name(link).components() {
@@ -61,7 +61,7 @@ fn beside(topic: &str, link: &str) -> String {
     path.to_str().expect("made of text").to_owned()
 }
 
-/// The ids that mdBook gives the headings of a page.
+/// The ids that mdBook gives to the headings of a page.
 fn anchors(text: &str) -> BTreeSet<String> {
     let prose = text.split("```").step_by(2);
     let headings = prose.flat_map(str::lines).filter(|line| line.starts_with('#'));
@@ -97,7 +97,7 @@ fn blocks_say_what_they_hold() {
     }
 }
 
-/// `ci/paths` looks into kinstall for paths of the machine that built it, and cannot tell a page's text from them.
+/// `ci/paths` searches kinstall for paths of the machine that built it, and cannot distinguish them from a page's text.
 #[test]
 fn no_page_looks_like_a_path_of_the_building_machine() {
     for file in files() {
@@ -108,7 +108,7 @@ fn no_page_looks_like_a_path_of_the_building_machine() {
     }
 }
 
-/// The headings of the troubleshooting page quote messages. A message that was rewritten has to be rewritten there too.
+/// The headings of the troubleshooting page quote messages. If a message changes, it has to change there too.
 #[test]
 fn the_programs_still_say_what_troubleshooting_quotes() {
     let page = kbundle_manual::page("troubleshooting").unwrap();
@@ -124,7 +124,7 @@ fn the_programs_still_say_what_troubleshooting_quotes() {
     assert!(gone.is_empty(), "no program says this any more:\n{}", gone.join("\n"));
 }
 
-/// All Rust below a folder of the repository, with strings that go over lines joined.
+/// All Rust source below a folder of the repository; strings that span lines are joined.
 fn source_below(folder: &str) -> String {
     let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(folder)];
     let mut text = String::new();

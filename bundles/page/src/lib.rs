@@ -1,7 +1,7 @@
-//! HTML pages of reports: one file that asks for nothing from elsewhere and is read without its script, too.
+//! HTML pages of reports: one file that loads nothing from elsewhere and can be read without its script.
 //!
-//! Text on a page is whatever a bundle or a host says. The templates escape all of it, and the page's own policy lets no style or script run
-//! but those of this crate.
+//! Text on a page may be anything that a bundle or a host says. The templates escape all of it, and the page's own policy allows only the
+//! style and script of this crate.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -15,16 +15,16 @@ pub use table::{Table, listed};
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 
-/// How something is to be taken. Each has a colour, and the words beside it say the same.
+/// How a reader should take something. Each has a colour, and the words beside it say the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tone {
-    /// As it has to be.
+    /// As it should be.
     Good,
-    /// Look at it.
+    /// It needs a look.
     Caution,
-    /// Not as it has to be.
+    /// Not as it should be.
     Bad,
-    /// Neither.
+    /// None of these.
     Plain,
 }
 
@@ -43,31 +43,31 @@ impl Tone {
 
 /// A part of the page with a heading.
 pub struct Section {
-    /// What links name.
+    /// The id that links name.
     pub id: &'static str,
     /// The heading.
     pub title: String,
-    /// What stands below it.
+    /// The content below the heading.
     pub content: Markup,
 }
 
 impl Section {
-    /// A part with this heading.
+    /// A section with this heading.
     #[must_use]
     pub fn new(id: &'static str, title: impl Into<String>, content: Markup) -> Self {
         Self { id, title: title.into(), content }
     }
 }
 
-/// What a page shows.
+/// The content of a page.
 pub struct Page {
     /// The one heading of the first level.
     pub title: String,
-    /// The answer in a sentence.
+    /// The result in a sentence.
     pub answer: (Tone, String),
-    /// What a reader in a hurry wants to know.
+    /// The most important facts.
     pub summary: Markup,
-    /// The rest.
+    /// The rest of the page.
     pub sections: Vec<Section>,
 }
 
@@ -108,7 +108,7 @@ impl Page {
     }
 }
 
-/// What a browser lets the page do: its own style and script, and nothing else.
+/// The page's policy for browsers: only its own style and script are allowed.
 fn policy() -> String {
     let hash = |text: &str| format!("'sha256-{}'", BASE64.encode(Digest::of(text.as_bytes()).as_bytes()));
     format!(
@@ -142,7 +142,7 @@ mod tests {
         }
     }
 
-    /// The hashes in the page's policy are those of what stands between the tags; other text would not run.
+    /// The hashes in the page's policy are those of the text between the tags; other text would not run.
     #[test]
     fn the_policy_of_the_page_names_its_own_style_and_script_by_digest() {
         let page = page();

@@ -1,11 +1,11 @@
-//! Tables. The page's script adds to each a search, and buttons that sort.
+//! Tables. The page's script adds a search and buttons for sorting to each.
 
 use maud::{Markup, html};
 
-/// How many of many are shown in a cell; what programs print as JSON has all.
+/// How many of many items a cell shows; the JSON output has all.
 const SHOWN_IN_CELL: usize = 10;
 
-/// Rows below headings. Where a cell sorts by something else than its text, it has that in the attribute `data-order`.
+/// Rows below headings. If a cell is sorted by something other than its text, that is in the attribute `data-order`.
 pub struct Table<'a> {
     what: &'a str,
     headings: Vec<&'a str>,
@@ -13,20 +13,20 @@ pub struct Table<'a> {
 }
 
 impl<'a> Table<'a> {
-    /// An empty one. `what` is what its rows are, in the plural.
+    /// An empty table. `what` names its rows, in the plural.
     #[must_use]
     pub fn new(what: &'a str, headings: impl IntoIterator<Item = &'a str>) -> Self {
         Self { what, headings: headings.into_iter().collect(), rows: Vec::new() }
     }
 
-    /// With these rows too: each is one `td` for each heading.
+    /// Adds these rows: each has one `td` for each heading.
     #[must_use]
     pub fn with(mut self, rows: impl IntoIterator<Item = Markup>) -> Self {
         self.rows.extend(rows);
         self
     }
 
-    /// The table, or a sentence where it has no rows.
+    /// The table, or a sentence if it has no rows.
     #[must_use]
     pub fn html(&self) -> Markup {
         if self.rows.is_empty() {

@@ -1,4 +1,4 @@
-//! A CycloneDX 1.6 document: the part of it that kbundle writes, and reads back.
+//! A CycloneDX 1.6 document: the part of the format that kbundle writes and reads.
 //!
 //! Source: ECMA-424 and `bom-1.6.schema.json` of CycloneDX/specification. The crate `cyclonedx-bom` ends at 1.5.
 
@@ -14,32 +14,32 @@ pub struct Bom {
     pub bom_format: String,
     /// Always `1.6`.
     pub spec_version: String,
-    /// A UUID made of the digest of the content, as a URN.
+    /// A UUID derived from the digest of the content, as a URN.
     pub serial_number: String,
     /// Always 1.
     pub version: u32,
-    /// What the document is about.
+    /// The subject of the document.
     pub metadata: Metadata,
     /// Images and files, with their packages below them.
     pub components: Vec<Component>,
-    /// Which of them were not looked into completely.
+    /// The components that were not examined completely.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub compositions: Vec<Composition>,
 }
 
-/// What the document is about.
+/// The subject of the document.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Metadata {
-    /// When the newest of the images was made.
+    /// The creation time of the newest image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timestamp: Option<String>,
-    /// What wrote it.
+    /// The program that wrote it.
     pub tools: Tools,
-    /// The bundle, or the part of it that was asked for.
+    /// The bundle, or the part of it that was requested.
     pub component: Component,
 }
 
-/// What wrote the document.
+/// The program that wrote the document.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tools {
     /// kbundle.
@@ -49,10 +49,10 @@ pub struct Tools {
 /// An image, a file, an operating system or a package.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Component {
-    /// What it is.
+    /// Its type.
     #[serde(rename = "type")]
     pub kind: Kind,
-    /// A name of its own in the document.
+    /// An id that is unique in the document.
     #[serde(rename = "bom-ref", default, skip_serializing_if = "Option::is_none")]
     pub reference: Option<String>,
     /// Maven's group or npm's scope.
@@ -75,21 +75,21 @@ pub struct Component {
     /// Its package URL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub purl: Option<String>,
-    /// Where it was fetched.
+    /// The address that it was fetched from.
     #[serde(rename = "externalReferences", default, skip_serializing_if = "Vec::is_empty")]
     pub external_references: Vec<ExternalReference>,
-    /// What is in it.
+    /// The components inside of it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub components: Vec<Component>,
     /// Where it was found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<Evidence>,
-    /// What the schema has no field for.
+    /// Values for which the schema has no field.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub properties: Vec<Property>,
 }
 
-/// What a component is.
+/// The type of a component.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
@@ -112,7 +112,7 @@ pub struct Hash {
     /// Always `SHA-256`.
     #[serde(rename = "alg")]
     pub algorithm: String,
-    /// In hex digits.
+    /// The digest in hex digits.
     pub content: String,
 }
 
@@ -126,12 +126,12 @@ impl From<&Digest> for Hash {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum LicenceChoice {
-    /// An SPDX expression, which then is the only one.
+    /// An SPDX expression, which is then the only licence.
     Expression {
         /// Its text.
         expression: String,
     },
-    /// Another name.
+    /// A licence with another name.
     Named {
         /// The licence.
         license: NamedLicence,
@@ -141,11 +141,11 @@ pub enum LicenceChoice {
 /// A licence that is not an SPDX expression.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NamedLicence {
-    /// As the package's metadata states it.
+    /// The name in the package's metadata.
     pub name: String,
 }
 
-/// Where something can be had.
+/// An address where something is available.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExternalReference {
     /// Always `distribution`.
@@ -166,9 +166,9 @@ pub struct Evidence {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Occurrence {
-    /// The path within the image or archive.
+    /// The path inside of the image or archive.
     pub location: String,
-    /// The layer.
+    /// The digest of the layer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub additional_context: Option<String>,
 }
@@ -182,12 +182,12 @@ pub struct Property {
     pub value: String,
 }
 
-/// What is known about completeness.
+/// A statement about completeness.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Composition {
     /// Always `incomplete`.
     pub aggregate: String,
-    /// The components that it is said of.
+    /// The components that it concerns.
     pub assemblies: Vec<String>,
 }
 
@@ -198,7 +198,7 @@ impl Component {
         self.properties.iter().find(|property| property.name == name).map(|property| property.value.as_str())
     }
 
-    /// What was not read of it.
+    /// Reasons for parts of it that were not read.
     pub fn not_read(&self) -> impl Iterator<Item = &str> {
         self.properties.iter().filter(|property| property.name == NOT_READ).map(|property| property.value.as_str())
     }
@@ -213,7 +213,7 @@ impl Component {
         (!self.licenses.is_empty()).then(|| self.licenses.iter().map(text).collect::<Vec<_>>().join(", "))
     }
 
-    /// The name with what comes before it.
+    /// The name with its group in front.
     #[must_use]
     pub fn full_name(&self) -> String {
         match &self.group {
@@ -228,7 +228,7 @@ impl Component {
         self.purl.as_deref()?.strip_prefix("pkg:")?.split(['/', '@']).next()
     }
 
-    /// The names that a user may call an image or a file by.
+    /// Whether a user may mean this image or file by `name`.
     fn is_called(&self, name: &str) -> bool {
         [self.property(REFERENCE), self.property(PATH), Some(&self.name)].contains(&Some(name))
     }
@@ -244,7 +244,7 @@ pub const PLATFORM: &str = "kbundle:platform";
 pub const NOT_READ: &str = "kbundle:not-read";
 
 impl Bom {
-    /// The document of the list whose digest is `content`, about `components`.
+    /// The document about `components`, for the list whose digest is `content`.
     #[must_use]
     pub fn new(content: &Digest, timestamp: Option<String>, component: Component, components: Vec<Component>) -> Self {
         let tool = Component {
@@ -270,7 +270,7 @@ impl Bom {
     /// Reads a document that kbundle wrote.
     ///
     /// # Errors
-    /// What serde says.
+    /// serde's error.
     pub fn parse(bytes: &[u8]) -> serde_json::Result<Self> {
         serde_json::from_slice(bytes)
     }
@@ -281,7 +281,7 @@ impl Bom {
         canonical_json(self)
     }
 
-    /// The document of one image or file only, which may be there for several platforms; `None` where none is called so.
+    /// The document with only one image or file, which may occur for several platforms; `None` if no component has this name.
     #[must_use]
     pub fn only(&self, name: &str) -> Option<Self> {
         let components: Vec<_> =
@@ -295,7 +295,7 @@ impl Bom {
     }
 }
 
-/// A UUID of version 8 (RFC 9562) made of a digest.
+/// A UUID of version 8 (RFC 9562) derived from a digest.
 fn uuid(digest: &Digest) -> String {
     let hex = digest.hex();
     format!("urn:uuid:{}-{}-8{}-8{}-{}", &hex[..8], &hex[8..12], &hex[12..15], &hex[15..18], &hex[18..30])

@@ -1,4 +1,4 @@
-//! From an inventory to the document, and to the files that a bundle carries.
+//! Makes the document from an inventory, and the files that a bundle carries.
 
 use kbundle_format::os_package::DistributionName;
 use kbundle_format::{BundleList, Digest, Entry, EntryKind};
@@ -20,7 +20,7 @@ pub const CYCLONEDX_PATH: &str = "sbom/bundle.cdx.json";
 /// The entry with the SPDX document.
 pub const SPDX_PATH: &str = "sbom/bundle.spdx.json";
 
-/// The document of what `list` names, where `inventory` is what is in it. The documents that a list names are not part of it.
+/// The document about the content of `list`, which `inventory` describes. The documents that a list names are not part of it.
 #[must_use]
 pub fn describe(list: &BundleList, inventory: &Inventory) -> Bom {
     let images = inventory.images.iter().map(image);
@@ -37,14 +37,14 @@ pub fn describe(list: &BundleList, inventory: &Inventory) -> Bom {
     Bom::new(&content, inventory.newest.and_then(second), bundle, components)
 }
 
-/// The digest of the list without the documents: they cannot name the digest of what they are a part of.
+/// The digest of the list without the documents: they cannot contain a digest of something that contains them.
 fn content_digest(list: &BundleList) -> Digest {
     let mut list = list.clone();
     list.entries.retain(|entry| entry.kind != EntryKind::Sbom);
     Digest::of(&list.to_bytes())
 }
 
-/// A time as both formats have it, in seconds.
+/// A time in the form of both formats, in seconds.
 fn second(time: OffsetDateTime) -> Option<String> {
     time.to_offset(UtcOffset::UTC).replace_nanosecond(0).ok()?.format(&Rfc3339).ok()
 }
@@ -63,7 +63,7 @@ fn image(ImageInventory { image, licence, view }: &ImageInventory) -> Component 
     let mut purl = PackageUrl::new("oci", name.rsplit('/').next().unwrap_or(&name).to_owned());
     if let Ok(purl) = &mut purl {
         let qualifiers = [("arch", platform.architecture()), ("repository_url", name.as_str())];
-        // Names and values without a letter that a package URL refuses.
+        // Names and values without characters that a package URL refuses.
         let _ = purl.with_version(image.manifest.to_string());
         for (key, value) in qualifiers {
             let _ = purl.add_qualifier(key, value.to_owned());
@@ -128,7 +128,7 @@ fn cpe(name: &str, version: Option<&str>) -> Option<String> {
     Some(format!("cpe:2.3:a:kubernetes:kubernetes:{version}:*:*:*:*:*:*:*"))
 }
 
-/// The package URL of a distribution's package, as advisories name it.
+/// The package URL of a distribution's package, in the form of advisories.
 fn deb_purl(entry: &Entry) -> Option<String> {
     let distribution = DistributionName::of_entry(entry)?;
     let component = entry.component.as_ref()?;
@@ -167,7 +167,7 @@ fn operating_system(place: &str, os: &OsRelease) -> Component {
 }
 
 fn package(reference: &str, Located { package, places }: &Located, os: Option<&OsRelease>) -> Component {
-    // A Go module is known by its whole path; the other namespaces are groups.
+    // A Go module is named by its whole path; namespaces of other ecosystems are groups.
     let (group, name) = match package.ecosystem {
         Ecosystem::Go => (None, package.full_name()),
         _ => (package.namespace.clone(), package.name.clone()),

@@ -1,11 +1,11 @@
-//! Which files of a layer say something about packages, by their path.
+//! Which files of a layer have facts about packages, by their path.
 
-/// What a file may be.
+/// The kind of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileClass<'a> {
     /// dpkg's database, or a package's part of it.
     DpkgStatus,
-    /// The copyright file of this Debian package.
+    /// The copyright file of the Debian package with this name.
     Copyright(&'a str),
     /// apk's database.
     ApkInstalled,
@@ -21,14 +21,14 @@ pub enum FileClass<'a> {
     PackageJson,
     /// A Java archive.
     JavaArchive,
-    /// Nothing by its path; it may be a program.
+    /// None of these, by its path; it may be a program.
     Other,
 }
 
 const RPM_FOLDERS: [&str; 3] = ["var/lib/rpm", "usr/lib/sysimage/rpm", "usr/share/rpm"];
 
 impl<'a> FileClass<'a> {
-    /// By the path within the layer.
+    /// The kind for a path inside of the layer.
     #[must_use]
     pub fn of(path: &'a str) -> Self {
         let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));

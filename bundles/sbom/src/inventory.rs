@@ -1,4 +1,4 @@
-//! All images and files of a bundle, looked into on all cores.
+//! The inventory of a bundle: examines all images and files on all cores.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Read};
@@ -15,15 +15,15 @@ use time::format_description::well_known::Rfc3339;
 use crate::layer::Layer;
 use crate::overlay::View;
 
-/// Where the content of a bundle's entries comes from.
+/// The source of the content of a bundle's entries.
 pub trait Content: Sync {
-    /// Why content cannot be had.
+    /// Why content is not available.
     type Error: std::error::Error + Send + Sync + 'static;
 
     /// Lets `look` read the content of `entry`.
     ///
     /// # Errors
-    /// The content cannot be had, or is not what the list says. What `look` made of it then must be thrown away.
+    /// When the content is not available, or is not what the list says. The result of `look` must be discarded then.
     fn read(&self, entry: &Entry, look: Look<'_>) -> Result<(), Self::Error>;
 }
 
@@ -40,7 +40,7 @@ impl Content for IndexedBundle {
         thread::scope(|scope| {
             let copied = scope.spawn(move || self.copy_entry(entry, &mut writer));
             look(&mut reader);
-            // Whoever stopped early would make the copy fail for no reason of its own.
+            // If `look` stopped early, the copy would fail for no reason of its own.
             let rest = io::copy(&mut reader, &mut io::sink());
             copied.join().expect("copying does not panic")?;
             rest.map_err(failed).map(drop)
@@ -52,10 +52,10 @@ impl Content for IndexedBundle {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SbomError<E: std::error::Error + 'static> {
-    /// Content cannot be had.
+    /// Content is not available.
     #[error(transparent)]
     Content(E),
-    /// It cannot be looked into, for a reason of this machine.
+    /// It cannot be examined, for a reason of this machine.
     #[error("cannot look into {path}")]
     Look {
         /// The entry.
@@ -63,7 +63,7 @@ pub enum SbomError<E: std::error::Error + 'static> {
         /// The cause.
         source: io::Error,
     },
-    /// The documents of an image do not fit together.
+    /// The documents of an image contradict each other.
     #[error("image {reference} {reason}")]
     Image {
         /// The image.
@@ -73,29 +73,29 @@ pub enum SbomError<E: std::error::Error + 'static> {
     },
 }
 
-/// What a bundle consists of.
+/// The inventory of a bundle.
 #[derive(Clone, Debug)]
 pub struct Inventory {
     /// Images, in the order of the list.
     pub images: Vec<ImageInventory>,
     /// Files that are not part of an image, in the order of the list.
     pub files: Vec<FileInventory>,
-    /// When the newest of the images was made; the one time that belongs to the content.
+    /// The creation time of the newest image; the only time that belongs to the content.
     pub newest: Option<OffsetDateTime>,
 }
 
-/// An image and what is in it.
+/// An image and its packages.
 #[derive(Clone, Debug)]
 pub struct ImageInventory {
     /// The image.
     pub image: Image,
-    /// The licence that the list states.
+    /// The licence in the list.
     pub licence: Option<String>,
     /// Its packages.
     pub view: View,
 }
 
-/// A file and what is in it.
+/// A file and its packages.
 #[derive(Clone, Debug)]
 pub struct FileInventory {
     /// The file.
@@ -133,7 +133,7 @@ impl Inventory {
     }
 }
 
-/// What is in each layer, archive and program, by its path in the bundle.
+/// The content of each layer, archive and program, by its path in the bundle.
 fn look_into<C: Content>(
     list: &BundleList,
     content: &C,
@@ -142,7 +142,7 @@ fn look_into<C: Content>(
     let has_content =
         |entry: &&Entry| matches!(entry.kind, EntryKind::Binary | EntryKind::Archive | EntryKind::ImageLayer);
     let mut entries: Vec<_> = list.entries.iter().filter(has_content).collect();
-    // The largest first, so that no core begins one when the others are done.
+    // The largest first, so that no core starts one when the others are done.
     entries.sort_by_key(|entry| std::cmp::Reverse(entry.size));
     let (next, results) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
     let work = || {
@@ -175,7 +175,7 @@ fn look_at<C: Content>(entry: &Entry, content: &C) -> Result<Layer, SbomError<C:
     looked.unwrap_or_else(|| Ok(Layer::default())).map_err(failed)
 }
 
-/// What can be seen of an image, and when it was made.
+/// The visible packages of an image, and its creation time.
 fn view_of_image<C: Content>(
     list: &BundleList,
     image: &Image,
@@ -202,7 +202,7 @@ fn view_of_image<C: Content>(
     Ok((View::through(&stack), config.created.and_then(|text| OffsetDateTime::parse(&text, &Rfc3339).ok())))
 }
 
-/// What of an image config counts here. Source: OCI image-spec 1.1, "Image Configuration".
+/// The needed parts of an image config. Source: OCI image-spec 1.1, "Image Configuration".
 #[derive(Default, Deserialize)]
 struct Config {
     created: Option<String>,

@@ -1,4 +1,4 @@
-//! One pass over the files of a layer or an archive: what they say of packages, and which paths they cover.
+//! One pass over the files of a layer or an archive: their facts about packages, and the paths that they cover.
 
 use std::collections::{BTreeMap, HashSet};
 use std::io::{self, Read, Seek as _, Write};
@@ -15,22 +15,22 @@ use crate::privileged::Privilege;
 use crate::read;
 use crate::tar_files::{self, TarFile, read_up_to};
 
-/// What is in one layer, or in an archive, or in a single program.
+/// The findings in one layer, in an archive, or in a single program.
 #[derive(Debug, Default)]
 pub struct Layer {
-    /// What its files say, by path.
+    /// The findings by path.
     pub found: BTreeMap<String, Finding>,
-    /// Files that give whoever runs them more rights, by path.
+    /// Files that give their users more rights, by path.
     pub privileged: BTreeMap<String, Privilege>,
-    /// Why not all of it was read.
+    /// The reason why not everything was read.
     pub cut_short: Option<String>,
-    /// Paths that hide the same path, and all below it, in lower layers: files, and what a whiteout names.
+    /// Paths that hide the same path, and everything below it, in lower layers: files, and names in whiteouts.
     covered: HashSet<PathKey>,
-    /// Folders that hide all below them in lower layers.
+    /// Folders that hide everything below them in lower layers.
     opaque: HashSet<PathKey>,
 }
 
-/// A path, in 16 bytes however long it is.
+/// A hash of a path, always 16 bytes.
 type PathKey = [u8; 16];
 
 fn key(path: &str) -> PathKey {
@@ -39,12 +39,12 @@ fn key(path: &str) -> PathKey {
 }
 
 impl Layer {
-    /// Reads a layer or an archive: a tar, plain or compressed by gzip or zstd. What it cannot read to its end says so.
+    /// Reads a layer or an archive: a tar, plain or compressed by gzip or zstd. If it cannot be read to its end, the result says so.
     ///
-    /// All that `content` gives is read, even behind the archive's end, so that whoever hashes it sees all of it.
+    /// All of `content` is read, even after the archive's end, so that a hash over it is complete.
     ///
     /// # Errors
-    /// Those of `content` and of temporary files.
+    /// The errors of `content` and of temporary files.
     pub fn read(content: &mut dyn Read) -> io::Result<Self> {
         let mut layer = Self::default();
         match tar_files::each(content, &mut |file| layer.add(file)) {
@@ -73,7 +73,7 @@ impl Layer {
             return Ok(());
         }
         self.covered.insert(key(&file.path));
-        // The last of two files of one name is the one that is there.
+        // Of two files with the same name, the last one counts.
         self.found.remove(&file.path);
         self.privileged.remove(&file.path);
         if !file.is_regular() {
@@ -88,7 +88,7 @@ impl Layer {
         Ok(())
     }
 
-    /// Takes note of a file that only says what is gone.
+    /// Records a whiteout: a file that only marks others as deleted.
     fn is_whiteout(&mut self, path: &str) -> bool {
         let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
         if name == ".wh..wh..opq" {
@@ -101,7 +101,7 @@ impl Layer {
         true
     }
 
-    /// Whether a file at `path` of a lower layer cannot be seen through this one.
+    /// Whether this layer hides a file at `path` in a lower layer.
     #[must_use]
     pub fn hides(&self, path: &str) -> bool {
         if self.covered.contains(&key(path)) {
@@ -119,7 +119,7 @@ impl Layer {
     }
 }
 
-/// What a file says.
+/// The findings in a file.
 fn finding(path: &str, size: u64, content: &mut dyn Read) -> io::Result<Option<Finding>> {
     let text = |content: &mut dyn Read, most: u64, of: &dyn Fn(&str) -> Option<Finding>| {
         bytes(content, size, most, &|bytes| of(&String::from_utf8_lossy(bytes)))
@@ -148,7 +148,7 @@ fn finding(path: &str, size: u64, content: &mut dyn Read) -> io::Result<Option<F
     }
 }
 
-/// The packages of a program, if `content` is one.
+/// The packages of a program, if `content` is a program.
 fn program(content: &mut dyn Read) -> io::Result<Option<Finding>> {
     let mut first = [0; 4];
     let length = read_up_to(content, &mut first)?;
@@ -181,12 +181,12 @@ fn too_large(size: u64, most: u64) -> Finding {
     Finding::NotRead(format!("it has {size} bytes, at most {most} are read"))
 }
 
-/// A temporary file cannot be written. That is not a property of what is read.
+/// A temporary file cannot be written. This is not a property of the content.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write a temporary file")]
 struct SpoolError(#[source] io::Error);
 
-/// Writes to a temporary file, whose errors can be told from those of what is read.
+/// Writes to a temporary file, and keeps its errors apart from those of the content.
 struct Spool(SpooledTempFile);
 
 impl Write for Spool {

@@ -1,7 +1,7 @@
-//! What is inside of a bundle's images and programs: packages with versions, licences and where they lie, as CycloneDX and SPDX.
+//! The packages inside of a bundle's images and programs, with versions, licences and places, as CycloneDX and SPDX.
 //!
 //! ```text
-//! image layers, archives, programs ──▶ layer: one pass over the files ──▶ read/*: what one file says
+//! image layers, archives, programs ──▶ layer: one pass over the files ──▶ read/*: one file
 //!                                        │
 //!                      overlay: layers of an image put over each other
 //!                                        │
@@ -10,9 +10,9 @@
 //!                 cyclonedx: the document ──▶ spdx: the same as SPDX
 //! ```
 //!
-//! All is read in one pass and with bounds (`limits`). What is not read is named in the documents. Nothing depends on the clock, on chance or on
-//! the machine: the same content gives the same bytes. `docs/how-to/sbom.md` is the page for users, `docs/decisions/sbom.md` says why it is as
-//! it is.
+//! Everything is read in one pass and with limits (`limits`). The documents name what was not read. Nothing depends on the clock, on chance
+//! or on the machine: the same content gives the same bytes. `docs/how-to/sbom.md` is the page for users, `docs/decisions/sbom.md` has the
+//! reasons.
 
 pub mod cyclonedx;
 mod describe;

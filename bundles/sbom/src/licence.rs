@@ -1,23 +1,23 @@
-//! Licences as people state them, made SPDX expressions where they are that.
+//! Licences as people state them, turned into SPDX expressions if possible.
 
 use spdx::{Expression, ParseMode};
 
-/// Deprecated identifiers such as `GPL-2.0` are common, and the licence list has them still.
+/// Deprecated identifiers such as `GPL-2.0` are common, and the licence list still has them.
 const MODE: ParseMode = ParseMode { allow_deprecated: true, ..ParseMode::STRICT };
 
-/// Longer ones are whole licence texts.
+/// Longer texts are whole licences.
 const MAX_NAME_BYTES: usize = 200;
 
 /// The licences of a package.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Licences {
-    /// All that was stated, as one SPDX expression.
+    /// All stated licences, as one SPDX expression.
     Expression(String),
-    /// What was stated, where not all of it is SPDX.
+    /// The stated licences, if not all of them are SPDX.
     Names(Vec<String>),
 }
 
-/// What `stated` licences are; `None` where nothing is stated.
+/// The licences that are `stated`; `None` if there are none.
 #[must_use]
 pub fn licences(stated: &[String]) -> Option<Licences> {
     let mut names: Vec<String> = stated.iter().filter_map(|text| name(text)).collect();
@@ -44,7 +44,7 @@ pub fn is_expression(text: &str) -> bool {
     Expression::parse_mode(text, MODE).is_ok()
 }
 
-/// Whether the licences that `allowed` takes are enough for an SPDX expression; `None` where it is none. Exceptions behind `WITH` do not count.
+/// Whether the licences in `allowed` satisfy an SPDX expression; `None` if the text is not one. Exceptions after `WITH` are ignored.
 pub fn is_satisfied(expression: &str, allowed: &dyn Fn(&str) -> bool) -> Option<bool> {
     let parsed = Expression::parse_mode(expression, MODE).ok()?;
     Some(parsed.evaluate(|required| match required.license.id() {
@@ -53,7 +53,7 @@ pub fn is_satisfied(expression: &str, allowed: &dyn Fn(&str) -> bool) -> Option<
     }))
 }
 
-/// One line of bounded length.
+/// One line of limited length.
 fn name(text: &str) -> Option<String> {
     let line = text.lines().next()?.split_whitespace().collect::<Vec<_>>().join(" ");
     let end = line

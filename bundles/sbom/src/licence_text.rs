@@ -1,6 +1,6 @@
-//! Licence texts and notices that a bundle's images and archives carry.
+//! Licence texts and notices in a bundle's images and archives.
 //!
-//! Every layer counts, also what an upper layer hides: whoever hands the bundle on hands it on too.
+//! Every layer counts, including files that an upper layer hides: a person who passes the bundle on passes these on too.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
@@ -17,23 +17,23 @@ use crate::tar_files::{self, TarFile};
 pub struct TextPlace {
     /// An image's reference, or a file's path in the bundle.
     pub subject: String,
-    /// The path within the image or archive.
+    /// The path inside of the image or archive.
     pub path: String,
 }
 
-/// What was found.
+/// The texts that were found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LicenceTexts {
-    /// Where each text was found, by the digest of its bytes.
+    /// The places of each text, by the digest of its bytes.
     pub places: BTreeMap<Digest, BTreeSet<TextPlace>>,
-    /// What may be a text and was not read, and why.
+    /// Files that may be texts and were not read, with the reasons.
     pub not_read: Vec<String>,
 }
 
-/// Finds the texts of `list`. Each is given to `save` once, when it is met for the first time.
+/// Finds the texts in `list`. Passes each one to `save` once, when it occurs for the first time.
 ///
 /// # Errors
-/// [`SbomError`], also where `save` fails.
+/// [`SbomError`], also when `save` fails.
 pub fn find<C: Content>(
     list: &BundleList,
     content: &C,
@@ -61,7 +61,7 @@ pub fn find<C: Content>(
     Ok(texts)
 }
 
-/// The images that each layer is part of.
+/// The images that contain each layer.
 fn images_of_layers<C: Content>(
     list: &BundleList,
     content: &C,
@@ -84,7 +84,7 @@ struct Search<'a> {
     texts: &'a mut LicenceTexts,
     subjects: &'a BTreeSet<String>,
     save: &'a mut dyn FnMut(&Digest, &[u8]) -> io::Result<()>,
-    /// Why a text could not be saved, which says nothing about the layer.
+    /// The error of saving a text, which says nothing about the layer.
     failed: Option<io::Error>,
 }
 
@@ -130,11 +130,11 @@ impl Search<'_> {
     }
 }
 
-/// Folders of distributions that hold nothing but licences.
+/// Folders of distributions that contain only licences.
 const FOLDERS: [&str; 2] = ["usr/share/licenses/", "usr/share/common-licenses/"];
-/// How names of licence texts begin, in lower case.
+/// The beginnings of names of licence texts, in lowercase.
 const NAMES: [&str; 7] = ["license", "licence", "licenses", "copying", "copyright", "notice", "unlicense"];
-/// Ends of names of programs, which are called so where they are about licences.
+/// Endings of program files; some programs about licences have similar names.
 const CODE: [&str; 14] = ["go", "py", "pyc", "js", "mjs", "ts", "rb", "rs", "c", "h", "java", "class", "so", "json"];
 
 /// Whether a file is a licence text by its path: `LICENSE`, `COPYING.LIB`, `NOTICE.txt`, `usr/share/doc/*/copyright` and so on.

@@ -1,4 +1,4 @@
-//! The layers of an image put over each other, so that what an upper layer removed or replaced does not count.
+//! Combines the layers of an image, so that files which an upper layer removed or replaced do not count.
 //!
 //! Source: OCI image-spec 1.1, "Image Layer Filesystem Changeset", section "Whiteouts".
 
@@ -13,7 +13,7 @@ use crate::privileged::PrivilegedFile;
 /// Where a package was found.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PackagePlace {
-    /// The path within the image or archive.
+    /// The path inside of the image or archive.
     pub path: String,
     /// The image layer.
     pub layer: Option<Digest>,
@@ -24,29 +24,29 @@ pub struct PackagePlace {
 pub struct Located {
     /// The package.
     pub package: Package,
-    /// Where, sorted.
+    /// The places, sorted.
     pub places: Vec<PackagePlace>,
 }
 
-/// Where packages may be that were not read.
+/// A place that was not read and may have packages.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct NotRead {
-    /// The file; the whole layer or archive where `path` is empty.
+    /// The file; if `path` is empty, the whole layer or archive.
     pub place: PackagePlace,
-    /// Why.
+    /// The reason.
     pub reason: String,
 }
 
-/// What can be seen of an image or of an archive.
+/// The visible content of an image or an archive.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct View {
     /// The operating system.
     pub os: Option<OsRelease>,
     /// Packages, sorted.
     pub packages: Vec<Located>,
-    /// What was not read, sorted.
+    /// Places that were not read, sorted.
     pub not_read: Vec<NotRead>,
-    /// Files that give whoever runs them more rights, sorted.
+    /// Files that give their users more rights, sorted.
     pub privileged: Vec<PrivilegedFile>,
 }
 
@@ -80,7 +80,7 @@ impl View {
                             packages.entry(package.clone()).or_default().push(place.clone());
                         }
                     }
-                    // `etc/os-release` comes before `usr/lib/os-release`, as os-release(5) says.
+                    // `etc/os-release` takes precedence over `usr/lib/os-release` (os-release(5)).
                     Finding::Os(os) if path.starts_with("etc/") || view.os.is_none() => view.os = Some(os.clone()),
                     Finding::Os(_) => {}
                     Finding::DebianLicences { package, licences } => {

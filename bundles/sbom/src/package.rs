@@ -1,10 +1,10 @@
-//! A package as its ecosystem's own metadata states it, and where it was found.
+//! A package with the facts from its ecosystem's own metadata.
 
 use std::collections::BTreeMap;
 
 use packageurl::PackageUrl;
 
-/// Whose package it is.
+/// The ecosystem of a package.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Ecosystem {
     /// Alpine's and others' `apk`.
@@ -41,7 +41,7 @@ impl Ecosystem {
         }
     }
 
-    /// Whether the distribution's name is the namespace of its packages.
+    /// Whether the distribution's name is the namespace of packages of this ecosystem.
     fn is_of_distribution(self) -> bool {
         matches!(self, Self::Apk | Self::Deb | Self::Rpm)
     }
@@ -50,24 +50,24 @@ impl Ecosystem {
 /// A package.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Package {
-    /// Whose it is.
+    /// Its ecosystem.
     pub ecosystem: Ecosystem,
-    /// What the ecosystem puts before the name, such as a Maven group; distributions fill it in themselves.
+    /// The part before the name, such as a Maven group; for distributions it is filled in later.
     pub namespace: Option<String>,
     /// The name.
     pub name: String,
-    /// The version; absent where nothing states it, as with a Go program of its own source tree.
+    /// The version; absent if nothing states it, as for a Go program built from its own source tree.
     pub version: Option<String>,
     /// Qualifiers of the package URL.
     pub qualifiers: BTreeMap<&'static str, String>,
-    /// Licences as the metadata states them.
+    /// Licences, as in the metadata.
     pub licences: Vec<String>,
-    /// A name in the "Common Platform Enumeration" 2.3, where advisories need it.
+    /// A name in the "Common Platform Enumeration" 2.3, if advisories need it.
     pub cpe: Option<String>,
 }
 
 impl Package {
-    /// One that nothing more is known of.
+    /// A package with no other facts.
     #[must_use]
     pub fn new(ecosystem: Ecosystem, name: &str, version: &str) -> Self {
         Self {
@@ -90,7 +90,7 @@ impl Package {
         self
     }
 
-    /// Its package URL; of a distribution's package within `distribution`. `None` where the name allows none.
+    /// Its package URL; for a distribution's package, with `distribution` as namespace. `None` if no URL is possible for the name.
     ///
     /// Source: package-url/purl-spec.
     #[must_use]
@@ -126,7 +126,7 @@ impl Package {
     }
 }
 
-/// What `os-release` says.
+/// The content of `os-release`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OsRelease {
     /// `ID`, such as `debian`.
@@ -145,21 +145,21 @@ impl OsRelease {
     }
 }
 
-/// What one file says.
+/// The finding in one file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Finding {
-    /// Packages that it lists or is.
+    /// Packages that the file lists, or the package that it is.
     Packages(Vec<Package>),
     /// The operating system.
     Os(OsRelease),
-    /// Licences of the Debian package of that name.
+    /// Licences of the Debian package with this name.
     DebianLicences {
         /// The package.
         package: String,
         /// Short names of licences.
         licences: Vec<String>,
     },
-    /// Packages may be in it, and it was not read for this reason.
+    /// It may have packages, but was not read for this reason.
     NotRead(String),
 }
 

@@ -1,4 +1,4 @@
-//! Files that give whoever runs them more rights than they have.
+//! Files that give their users more rights than these have.
 
 use std::fmt;
 
@@ -12,16 +12,16 @@ const SETGID: u32 = 0o2000;
 /// How a file gives rights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Privilege {
-    /// It runs as its owner.
+    /// It runs with the rights of its owner.
     Setuid,
-    /// It runs as its group.
+    /// It runs with the rights of its group.
     Setgid,
     /// It gets capabilities of the kernel.
     Capabilities,
 }
 
 impl Privilege {
-    /// The strongest that a file gives.
+    /// The strongest privilege that a file gives; `None` if it gives none.
     pub(crate) fn of(file: &TarFile<'_>) -> Option<Self> {
         let has = |bit: u32| file.mode.is_some_and(|mode| mode & bit != 0);
         if has(SETUID) {
@@ -47,10 +47,10 @@ impl fmt::Display for Privilege {
 /// A file of an image that gives rights.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PrivilegedFile {
-    /// The path within the image.
+    /// The path inside of the image.
     pub path: String,
-    /// How.
+    /// The privilege.
     pub privilege: Privilege,
-    /// The layer that has it.
+    /// The layer that contains it.
     pub layer: Option<Digest>,
 }

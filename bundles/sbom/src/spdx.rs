@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::cyclonedx::{Bom, Component, Kind, LicenceChoice};
 
-/// SPDX demands a time. Content without one gets the beginning of time.
+/// SPDX requires a time. Content without one gets this.
 const NO_TIME: &str = "1970-01-01T00:00:00Z";
 const UNKNOWN: &str = "NOASSERTION";
 
@@ -93,7 +93,7 @@ struct ExtractedLicence {
     extracted_text: String,
 }
 
-/// The bytes of the SPDX document that says what `bom` says.
+/// The bytes of the SPDX document with the content of `bom`.
 #[must_use]
 pub fn to_bytes(bom: &Bom) -> Vec<u8> {
     let mut conversion = Conversion::default();
@@ -133,7 +133,7 @@ pub fn to_bytes(bom: &Bom) -> Vec<u8> {
 struct Conversion {
     packages: Vec<Package>,
     relationships: Vec<Relationship>,
-    /// Names of licences that are not SPDX's, by the identifier they get here.
+    /// Names of licences that are not SPDX's, by their identifiers in this document.
     licences: BTreeMap<String, String>,
 }
 
@@ -188,7 +188,7 @@ impl Conversion {
     }
 }
 
-/// An identifier for a licence that is not SPDX's: readable, and one for each name.
+/// A readable and unique identifier for a licence that is not SPDX's.
 fn reference(name: &str) -> String {
     let letters: String =
         name.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '-' }).take(40).collect();

@@ -9,37 +9,37 @@ use tar::{Archive, EntryType, PaxExtensions};
 
 use crate::limits::{MAX_LAYER_BYTES, MAX_LAYER_FILES, MAX_TAR_NAME_BYTES};
 
-/// How gzip begins.
+/// The first bytes of gzip.
 pub const GZIP_MAGIC: &[u8] = &[0x1f, 0x8b];
 const ZSTD_MAGIC: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 
 /// A file of a tar.
 pub struct TarFile<'a> {
-    /// Without what does not count, such as `./`.
+    /// The path without redundant parts such as `./`.
     pub path: String,
     /// A regular file, a folder, a link and so on.
     pub kind: EntryType,
     /// The permissions; `None` where they cannot be read.
     pub mode: Option<u32>,
-    /// It gives its process capabilities of the kernel.
+    /// Whether it gives its process capabilities of the kernel.
     pub has_capabilities: bool,
-    /// Of the content.
+    /// The size of the content.
     pub size_bytes: u64,
-    /// Nothing of it need be read.
+    /// The content; it need not be read.
     pub content: &'a mut dyn Read,
 }
 
 impl TarFile<'_> {
-    /// Whether it has content of its own.
+    /// Whether it has its own content.
     pub fn is_regular(&self) -> bool {
         matches!(self.kind, EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse)
     }
 }
 
-/// Shows all files to `visit`, in their order. Paths that lead out of the tar are left out.
+/// Calls `visit` with every file, in order. Paths that lead out of the tar are left out.
 ///
 /// # Errors
-/// The tar is broken or beyond a limit, or `visit` failed.
+/// When the tar is broken or beyond a limit, or `visit` failed.
 pub fn each(content: &mut dyn Read, visit: &mut dyn FnMut(TarFile<'_>) -> io::Result<()>) -> io::Result<()> {
     let mut first = [0; 4];
     let length = read_up_to(content, &mut first)?;
@@ -56,7 +56,7 @@ pub fn each(content: &mut dyn Read, visit: &mut dyn FnMut(TarFile<'_>) -> io::Re
 fn of_tar(tar: impl Read, visit: &mut dyn FnMut(TarFile<'_>) -> io::Result<()>) -> io::Result<()> {
     let mut archive = Archive::new(tar.take(MAX_LAYER_BYTES));
     let mut next = Extensions::default();
-    // Raw, since the crate puts long names into memory however long they are.
+    // Raw headers, since the crate reads long names into memory without a limit.
     for (count, entry) in archive.entries()?.raw(true).enumerate() {
         if count == MAX_LAYER_FILES {
             return Err(io::Error::other(format!("it has more than {MAX_LAYER_FILES} files")));
@@ -75,7 +75,7 @@ fn of_tar(tar: impl Read, visit: &mut dyn FnMut(TarFile<'_>) -> io::Result<()>) 
     Ok(())
 }
 
-/// What stands before a file for which its header has no room.
+/// Extension headers before a file, with values that do not fit into its own header.
 #[derive(Default)]
 struct Extensions {
     path: Option<Vec<u8>>,
@@ -83,7 +83,7 @@ struct Extensions {
 }
 
 impl Extensions {
-    /// Whether an entry of this kind says something about the next one, which then is taken note of.
+    /// Whether an entry of this kind is an extension header, which is then recorded.
     fn takes(&mut self, kind: EntryType, entry: &mut dyn Read) -> io::Result<bool> {
         match kind {
             EntryType::GNULongName => {
@@ -99,7 +99,7 @@ impl Extensions {
     }
 
     fn takes_pax(&mut self, header: &[u8]) -> io::Result<()> {
-        // A smaller size stands in the header of the file as well.
+        // A smaller size is in the file's own header as well.
         let is_small = |size: &str| size.parse().is_ok_and(|size: u64| size < 8 << 30);
         for field in PaxExtensions::new(header) {
             let field = field?;
@@ -125,13 +125,13 @@ fn bounded(content: &mut dyn Read) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The path without what does not count; `None` for the root, and for paths that lead out of it.
+/// The path without redundant parts; `None` for the root, and for paths that lead out of it.
 fn plain_path(path: &str) -> Option<String> {
     let parts: Vec<_> = path.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
     (!parts.is_empty() && !parts.contains(&"..")).then(|| parts.join("/"))
 }
 
-/// Fills `buffer` as far as `content` goes, and says how far that was.
+/// Fills `buffer` with `content` as far as possible, and returns the number of bytes.
 pub fn read_up_to(content: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut length = 0;
     while length < buffer.len() {

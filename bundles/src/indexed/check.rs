@@ -1,4 +1,4 @@
-//! The check of one entry, step by step, so that a thread can go through two entries at a time.
+//! The check of one entry, step by step, so that a thread can check two entries at the same time.
 
 use super::{IndexedBundle, Sequence, put_back};
 use crate::head::{ReadError, TarReader, compare};
@@ -17,13 +17,13 @@ pub(crate) struct EntryCheck<'a> {
 }
 
 impl<'a> EntryCheck<'a> {
-    /// Begins with nothing hashed.
+    /// Begins a check with nothing hashed.
     pub fn begin(bundle: &'a IndexedBundle, entry: &'a Entry) -> Result<Self, ReadError> {
         let (header, tar) = (TarHeader::of_entry(entry), bundle.tar_at(entry)?);
         Ok(Self { entry, header, tar, message: Message::new(), left: entry.size })
     }
 
-    /// What is checked.
+    /// The entry to check.
     pub fn entry(&self) -> &'a Entry {
         self.entry
     }
@@ -37,7 +37,7 @@ impl<'a> EntryCheck<'a> {
         Ok(true)
     }
 
-    /// Hashes what was decoded, and tells how many bytes that was.
+    /// Hashes the decoded bytes, and returns their number.
     pub fn hash(&mut self) -> u64 {
         let piece = self.tar.unread(self.left);
         self.message.update(piece);
@@ -45,7 +45,8 @@ impl<'a> EntryCheck<'a> {
         self.advance(count)
     }
 
-    /// Hashes as much of one entry as of another, until all that was decoded of one of them is; tells how many bytes that was of both.
+    /// Hashes the same number of bytes of both entries, until the decoded bytes of one of them are used up. Returns the number for both
+    /// together.
     pub fn hash_pair([one, other]: [&mut Self; 2]) -> u64 {
         let pieces = [one.tar.unread(one.left), other.tar.unread(other.left)];
         let count = pieces[0].len().min(pieces[1].len());
@@ -59,7 +60,7 @@ impl<'a> EntryCheck<'a> {
         count as u64
     }
 
-    /// Compares what was hashed with the list, and what follows with the format.
+    /// Compares the digest with the list, and checks the bytes after the content.
     pub fn finish(mut self) -> Result<(), ReadError> {
         self.tar.padding(&self.header)?;
         compare(self.entry, self.message.finish(), self.tar.entry_offset())?;

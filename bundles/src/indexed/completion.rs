@@ -1,6 +1,6 @@
-//! What a bundle takes from others: a differential bundle and its bases, read as one.
+//! Content from other bundles: a differential bundle and its bases, read as one.
 //!
-//! Nothing of a base is trusted. What is taken from it is found by digest and size, and compared with the signed list each time it is read.
+//! A base is never trusted. Its content is found by digest and size, and compared with the signed list each time it is read.
 
 use std::collections::HashMap;
 
@@ -8,16 +8,16 @@ use super::IndexedBundle;
 use crate::list::Entry;
 use crate::{BundleSource, Digest, EntryPath};
 
-/// Bases, and what is taken from them.
+/// Bases, and the content from them.
 #[derive(Default)]
 pub(super) struct Completion {
     bases: Vec<IndexedBundle>,
-    /// By the entry's path in the completed bundle: which base, and the place in its list.
+    /// By the entry's path in the completed bundle: the index of the base, and the index in the base's list.
     places: HashMap<EntryPath, (usize, usize)>,
 }
 
 impl IndexedBundle {
-    /// Takes what the file does not carry from `bases`, the first of them that has it.
+    /// Takes what the file does not carry from the first of `bases` that has it.
     #[must_use]
     pub fn completed_from(self, bases: Vec<Self>) -> Self {
         let mut places = HashMap::new();
@@ -34,12 +34,12 @@ impl IndexedBundle {
         Self { completion: Completion { bases, places }, ..self }
     }
 
-    /// The bundle that carries `entry`, this one or a base, and the entry as it is called there.
+    /// The bundle that carries `entry`, this one or a base, and the entry under its name there.
     pub(crate) fn holder<'a>(&'a self, entry: &'a Entry) -> Option<(&'a Self, &'a Entry)> {
         if self.start(entry).is_some() { Some((self, entry)) } else { self.in_a_base(entry) }
     }
 
-    /// The base that `entry` is taken from, and the entry as it is called there; `None` for what the file itself carries.
+    /// The base that has `entry`, and the entry under its name there; `None` for an entry that the file itself carries.
     pub(super) fn in_a_base(&self, entry: &Entry) -> Option<(&Self, &Entry)> {
         let (base, place) = self.completion.places.get(&entry.path)?;
         let base = &self.completion.bases[*base];

@@ -1,7 +1,7 @@
-//! A bundle that carries part of another's entries, as ranges of bytes: made without decoding and without memory.
+//! A bundle with a part of another's entries, as ranges of bytes: made without decoding, and with little memory.
 //!
-//! Head and end are taken over as they are, so that [`compose`](crate::compose) with all of the head would write the same. What a base
-//! gives is taken over as well. Only where the base calls an entry by another name, the frame with its header is made again.
+//! Head and end are copied unchanged, so that [`compose`](crate::compose) with the whole head would write the same. Content from a base is
+//! copied as well. Only if an entry has another name in the base, the frame with its header is made again.
 
 use std::fs::File;
 use std::io::{self, Seek as _, Write};
@@ -27,20 +27,20 @@ pub struct Excerpt<'a> {
     content_bytes: u64,
 }
 
-/// Frames that lie one after the other.
+/// A range of adjacent frames.
 struct Range<'a> {
-    /// The bundle that has them; `None` for those that were made again.
+    /// The bundle that has them; `None` for frames that were made again.
     bundle: Option<&'a IndexedBundle>,
     offset: u64,
     bytes: u64,
 }
 
 impl<'a> Excerpt<'a> {
-    /// What `bundle` and its bases carry of the entries that `wanted` picks.
+    /// The excerpt with the entries that `wanted` picks, from `bundle` and its bases. The content of entries is not checked: readers of the
+    /// excerpt do that.
     ///
     /// # Errors
-    /// [`ReadError::Missing`] when none carries one of them, or that the frames do not lie as a bundle's do. What the
-    /// entries hold is not looked at: whoever reads the excerpt checks it.
+    /// [`ReadError::Missing`] when no bundle carries one of them; an error when the frames are not laid out as in a bundle.
     pub fn of(bundle: &'a IndexedBundle, wanted: impl Fn(&Entry) -> bool) -> Result<Self, ReadError> {
         bundle.check_layout()?;
         let locations = &bundle.frames.locations;
@@ -60,19 +60,19 @@ impl<'a> Excerpt<'a> {
         Ok(Self { ranges, aside, seek_table: seek_table::encode(&sizes), content_bytes })
     }
 
-    /// Bytes in all.
+    /// The size in bytes.
     #[must_use]
     pub fn size_bytes(&self) -> u64 {
         self.ranges.iter().map(|range| range.bytes).sum::<u64>() + self.seek_table.len() as u64
     }
 
-    /// Bytes of the entries' content.
+    /// The size of the entries' content in bytes.
     #[must_use]
     pub fn content_bytes(&self) -> u64 {
         self.content_bytes
     }
 
-    /// Writes the whole, with a small buffer.
+    /// Writes the excerpt with a small buffer.
     pub fn write_to(&self, output: &mut dyn Write) -> io::Result<()> {
         let mut buffer = Vec::new();
         for range in &self.ranges {
@@ -95,7 +95,7 @@ impl<'a> Excerpt<'a> {
     }
 }
 
-/// An excerpt that is being put together.
+/// An excerpt that is being assembled.
 #[derive(Default)]
 struct Parts<'a> {
     ranges: Vec<Range<'a>>,
@@ -104,7 +104,7 @@ struct Parts<'a> {
 }
 
 impl<'a> Parts<'a> {
-    /// Adds a frame, to the range before it where it continues that.
+    /// Adds a frame, to the previous range if it continues that.
     fn add(&mut self, bundle: Option<&'a IndexedBundle>, Location { offset, sizes }: Location) {
         let bytes = u64::from(sizes.compressed);
         let same = |last: &&mut Range<'a>| match (last.bundle, bundle) {

@@ -1,4 +1,4 @@
-//! Where the entries of a bundle file begin, by the headers in its frames.
+//! Finds where the entries of a bundle file begin, by the headers in its frames.
 
 use std::collections::HashMap;
 
@@ -9,10 +9,10 @@ use crate::limits::MAX_FRAME_BYTES;
 use crate::list::Entry;
 use crate::tar_layer::{BLOCK_BYTES, TarHeader};
 
-/// Walks over the frames and notes at which each entry begins, and which begin none. Entries keep the order of the list; some
-/// may be left out.
+/// Walks over the frames, and records the first frame of each entry, and the frames that belong to no entry. Entries are in the order of
+/// the list; some may be left out.
 ///
-/// An entry with a damaged header is told by the sizes of its frames, so that reading it says what is wrong with it.
+/// An entry with a damaged header is recognized by the sizes of its frames, so that reading it reports what is wrong with it.
 pub(super) fn locate(
     frames: &Frames,
     entries: &[Entry],
@@ -35,7 +35,7 @@ pub(super) fn locate(
             index += 1;
             continue;
         };
-        // What was taken for this entry by its sizes was something else.
+        // The frames that seemed to be this entry's by their sizes belong to something else.
         strays.extend(starts.insert(entry.path.clone(), index));
         index += frame_count(entry);
     }
@@ -43,7 +43,7 @@ pub(super) fn locate(
     Ok((starts, strays))
 }
 
-/// Whether the frames from `index` on are as large as those of `entry`, and others follow.
+/// Whether the frames from `index` on have the sizes of `entry`'s frames, and others follow.
 fn fits(frames: &Frames, index: usize, entry: &Entry) -> bool {
     let mut left = archived_bytes(entry);
     for location in frames.locations.iter().skip(index).take(frame_count(entry)) {
@@ -62,7 +62,7 @@ fn archived_bytes(entry: &Entry) -> u64 {
     BLOCK_BYTES as u64 + header.size + header.padding() as u64
 }
 
-/// How many frames an entry takes, header and padding included.
+/// How many frames an entry has, including header and padding.
 pub(super) fn frame_count(entry: &Entry) -> usize {
     let frames = archived_bytes(entry).div_ceil(MAX_FRAME_BYTES as u64);
     usize::try_from(frames).expect("an entry has at most a thousand frames")

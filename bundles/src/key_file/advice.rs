@@ -1,4 +1,4 @@
-//! What to do about a file that is not the key that is needed.
+//! What to do about a file that is not the required key.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use crate::key::KeyError;
 use crate::shell::{word, word_with};
 
 impl KeyError {
-    /// What to do about the file at `path`: the command that makes a right one of it, or another one.
+    /// What to do about the file at `path`: a command that makes the right file from it, or that makes another one.
     #[must_use]
     pub fn advice(&self, path: &Path) -> Option<String> {
         match self {

@@ -1,4 +1,4 @@
-//! The index of an OCI image layout, whose manifests have names.
+//! The index of an OCI image layout, in which manifests have names.
 //!
 //! Source: OCI image-spec 1.1, "OCI Image Layout Specification".
 
@@ -11,7 +11,7 @@ use super::{Blob, OCI_INDEX};
 use crate::list::canonical_json;
 use crate::{Digest, Platform};
 
-/// The file that says that a folder or archive is an image layout.
+/// The file that marks a folder or archive as an image layout.
 #[must_use]
 pub fn layout_file() -> &'static [u8] {
     br#"{"imageLayoutVersion":"1.0.0"}"#
@@ -25,7 +25,7 @@ pub struct LayoutIndex(ImageIndex);
 impl TryFrom<ImageIndex> for LayoutIndex {
     type Error = String;
 
-    /// Takes one whose digests are all SHA-256.
+    /// Accepts an index whose digests are all SHA-256.
     fn try_from(index: ImageIndex) -> Result<Self, String> {
         index.manifests().iter().try_for_each(|descriptor| Blob::try_from(descriptor).map(drop))?;
         Ok(Self(index))
@@ -38,14 +38,14 @@ impl From<LayoutIndex> for ImageIndex {
     }
 }
 
-/// One of them.
+/// A manifest or index with its annotations.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NamedManifest {
-    /// What the names stand for.
+    /// The document that the names refer to.
     pub blob: Blob,
-    /// Of a manifest; an index has several.
+    /// The platform of a manifest; an index has several.
     pub platform: Option<Platform>,
-    /// Names and other statements.
+    /// Names and other annotations.
     pub annotations: BTreeMap<String, String>,
 }
 
@@ -79,18 +79,18 @@ impl LayoutIndex {
         canonical_json(&self.0)
     }
 
-    /// Whether nothing is in it.
+    /// Whether the index is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.manifests().is_empty()
     }
 
-    /// What is in it, in its order.
+    /// The entries, in order.
     pub fn entries(&self) -> impl Iterator<Item = LayoutEntry<'_>> {
         self.0.manifests().iter().map(LayoutEntry::of)
     }
 
-    /// Those that `is_wanted` says yes to.
+    /// The entries for which `is_wanted` is true.
     #[must_use]
     pub fn only(&self, is_wanted: impl Fn(&LayoutEntry<'_>) -> bool) -> Self {
         let wanted = self.0.manifests().iter().filter(|descriptor| is_wanted(&LayoutEntry::of(descriptor)));
@@ -105,7 +105,7 @@ impl LayoutIndex {
 pub struct LayoutEntry<'a> {
     /// Its digest.
     pub digest: Digest,
-    /// Whether it is of one platform.
+    /// Whether it is for one platform.
     pub has_platform: bool,
     annotations: Option<&'a HashMap<String, String>>,
 }
@@ -120,7 +120,7 @@ impl<'a> LayoutEntry<'a> {
         }
     }
 
-    /// What an annotation says.
+    /// The value of an annotation.
     #[must_use]
     pub fn annotation(&self, name: &str) -> Option<&'a str> {
         Some(self.annotations?.get(name)?.as_str())

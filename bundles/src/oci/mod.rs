@@ -1,4 +1,4 @@
-//! The documents that images are made of, over the crate `oci-spec`: indexes, manifests, configs, and the index of an image layout.
+//! The documents of images, based on the crate `oci-spec`: indexes, manifests, configs, and the index of an image layout.
 //!
 //! Source: OCI image-spec 1.1, "Image Index", "Image Manifest", "Media Types"; Docker's schema 2 has the same shape.
 
@@ -26,15 +26,15 @@ pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.
 /// Media types of the documents that a pin may name.
 pub const DOCUMENT_TYPES: [&str; 4] = [OCI_INDEX, OCI_MANIFEST, DOCKER_INDEX, DOCKER_MANIFEST];
 
-/// Most bytes of an index, manifest or config: what the distribution-spec asks registries to take of a manifest.
+/// Most bytes of an index, manifest or config: the size of a manifest that registries should accept by the distribution-spec.
 pub const MAX_DOCUMENT_BYTES: u64 = 4 << 20;
-/// An index may name indexes (image-spec 1.1, "Image Index"). No publisher goes deeper than one in another.
+/// An index may name other indexes (image-spec 1.1, "Image Index"). No publisher nests them deeper than once.
 pub const MAX_INDEX_DEPTH: usize = 4;
 
 const CONFIG_TYPES: [&str; 2] =
     ["application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"];
 
-/// Layers by zstd under a media type of Docker's, which buildkit 0.10 and 0.11 wrote. containerd unpacks them since 2.0
+/// zstd layers with one of Docker's media types, written by buildkit 0.10 and 0.11. containerd unpacks them since 2.0
 /// (containerd/containerd pull request 9859; `core/images/mediatypes.go`).
 pub const DOCKER_ZSTD_LAYER: &str = "application/vnd.docker.image.rootfs.diff.tar.zstd";
 
@@ -47,17 +47,17 @@ const LAYER_TYPES: [&str; 6] = [
     DOCKER_ZSTD_LAYER,
 ];
 
-/// What buildkit calls the manifest of an attestation in an index.
+/// buildkit's reference type for the manifest of an attestation in an index.
 const REFERENCE_TYPE: &str = "vnd.docker.reference.type";
 
 /// An image index or an image manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Document {
-    /// What a tag of several platforms stands for.
+    /// The target of a tag for several platforms.
     Index {
         /// Its media type.
         media_type: String,
-        /// A manifest for each platform, and what else the publisher put there.
+        /// A manifest for each platform, and anything else that the publisher put there.
         manifests: Vec<IndexEntry>,
     },
     /// An image for one platform.
@@ -71,10 +71,10 @@ pub enum Document {
     },
 }
 
-/// What a descriptor says of content.
+/// The descriptor of content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Blob {
-    /// What the content is (RFC 6838).
+    /// The type of the content (RFC 6838).
     pub media_type: String,
     /// Digest of the content.
     pub digest: Digest,
@@ -82,19 +82,19 @@ pub struct Blob {
     pub size: u64,
 }
 
-/// What an index names.
+/// An entry of an index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IndexEntry {
-    /// The manifest, or an index again.
+    /// The manifest, or another index.
     pub blob: Blob,
     /// The platform; absent if the index does not say.
     pub platform: Option<StatedPlatform>,
-    /// Whether it is a statement about another manifest, and no image.
+    /// Whether it is an attestation about another manifest, and not an image.
     pub is_attestation: bool,
 }
 
 impl IndexEntry {
-    /// Whether it is an index within the index.
+    /// Whether it is an index inside of the index.
     #[must_use]
     pub fn is_index(&self) -> bool {
         [OCI_INDEX, DOCKER_INDEX].contains(&self.blob.media_type.as_str())
@@ -119,7 +119,7 @@ impl Document {
     /// Reads a document.
     ///
     /// # Errors
-    /// What is wrong with it, in words that follow its digest.
+    /// What is wrong with it, as a text that can follow its digest.
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
         let no_document = |error| format!("is not an image index or manifest: {error}");
         let shape: Shape = serde_json::from_slice(bytes).map_err(no_document)?;
@@ -133,7 +133,7 @@ impl Document {
             Shape { manifests: None, config: Some(_), layers: Some(_), .. } => {
                 Self::manifest(&serde_json::from_slice(bytes).map_err(no_document)?)
             }
-            // A document that reads both ways could be shown as one image and run as another.
+            // A document that can be read in both ways could be shown as one image and run as another.
             _ => Err("is neither an image index nor an image manifest, or both".to_owned()),
         }
     }

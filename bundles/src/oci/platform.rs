@@ -1,4 +1,4 @@
-//! Platforms as indexes and configs state them, compared as containerd does.
+//! Platforms in indexes and configs, compared in containerd's way.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::IndexEntry;
 use crate::{Digest, Platform};
 
-/// A platform in one spelling: Go's names, without a variant that means nothing.
+/// A platform in a normalized form: Go's names, without a meaningless variant.
 ///
 /// Source: `normalizeOS` and `normalizeArch` in github.com/containerd/platforms.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,10 +32,10 @@ impl StatedPlatform {
         Self { os, architecture: architecture.to_owned(), variant: variant.to_owned() }
     }
 
-    /// Whether a host of `platform` runs it for certain: the same, or a spelling of it.
+    /// Whether a host of `platform` certainly runs it: it is the same platform, perhaps in another spelling.
     ///
-    /// containerd would also run what hosts of that kind can run as well, such as 386 on amd64. kinstall imports images for the one
-    /// platform (`ctr images import --platform`, `OnlyStrict` in github.com/containerd/platforms), which does not.
+    /// containerd would also accept related platforms that such hosts can run, such as 386 on amd64. kinstall imports images only for the
+    /// one platform (`ctr images import --platform`, `OnlyStrict` in github.com/containerd/platforms), which excludes these.
     #[must_use]
     pub fn is(&self, platform: &Platform) -> bool {
         *self == Self::new(platform.os(), platform.architecture(), "")
@@ -58,8 +58,8 @@ impl From<&image::Platform> for StatedPlatform {
 }
 
 impl IndexEntry {
-    /// Those of `entries` that may lead to an image for `platform`, the surest first: those that the index says so of in its order, then
-    /// those without a platform, whose config decides (`Manifest` in `core/images/image.go` of containerd).
+    /// The `entries` that may lead to an image for `platform`, the surest first: those for which the index names the platform, in its
+    /// order; then those without a platform, for which the config decides (`Manifest` in `core/images/image.go` of containerd).
     #[must_use]
     pub fn candidates<'a>(entries: &'a [Self], platform: &Platform) -> Vec<&'a Self> {
         let images = || entries.iter().filter(|entry| entry.is_document() && !entry.is_attestation);
@@ -68,22 +68,22 @@ impl IndexEntry {
     }
 }
 
-/// How an image's config fits the platform that the image is wanted for.
+/// How an image's config matches the wanted platform.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConfigFit {
-    /// It says the same.
+    /// The config names the same platform.
     Same,
     /// The index names the platform, and the config another architecture.
     IndexSaysSo,
-    /// Nothing names the platform.
+    /// Neither names the platform.
     Other,
 }
 
 impl ConfigFit {
-    /// Judges an image by what its config states, and by whether an index has it for `wanted`.
+    /// Compares the platform in an image's config with `wanted`, and considers whether an index names it for `wanted`.
     ///
-    /// Images for arm64 have been published whose config says amd64 (kubernetes/kubernetes issues 98229 and 113543). A pull goes by
-    /// the index, and so does containerd (`Manifest` in `images/image.go`). Another operating system is not such a slip.
+    /// There are published images for arm64 whose config says amd64 (kubernetes/kubernetes issues 98229 and 113543). A pull follows the
+    /// index, and so does containerd (`Manifest` in `images/image.go`). Another operating system cannot be such an error.
     #[must_use]
     pub fn of(stated: &StatedPlatform, wanted: &Platform, index_has_it: bool) -> Self {
         if stated.is(wanted) {
@@ -96,22 +96,22 @@ impl ConfigFit {
     }
 }
 
-/// The platform that an image config states.
+/// The platform in an image config.
 ///
 /// # Errors
-/// What is wrong with the config, in words that follow its digest.
+/// What is wrong with the config, as a text that can follow its digest.
 pub fn config_platform(bytes: &[u8]) -> Result<StatedPlatform, String> {
     // The fields have the same names and meaning in a config and in the platform of a descriptor (image-spec, `config.md`).
     let platform: image::Platform =
         serde_json::from_slice(bytes).map_err(|error| format!("is not an image config: {error}"))?;
-    // kinstall's hosts tell variants of arm64 by nothing, and configs state them at will.
+    // kinstall's hosts have no way to distinguish variants of arm64, and configs state them arbitrarily.
     Ok(StatedPlatform { variant: String::new(), ..StatedPlatform::from(&platform) })
 }
 
 /// The layers that an image config names, by the digest of each uncompressed tar.
 ///
 /// # Errors
-/// What is wrong with the config, in words that follow its digest.
+/// What is wrong with the config, as a text that can follow its digest.
 pub fn config_layers(bytes: &[u8]) -> Result<Vec<Digest>, String> {
     let Layers { rootfs } =
         serde_json::from_slice(bytes).map_err(|error| format!("is not an image config: {error}"))?;

@@ -13,7 +13,7 @@ fn manifest(config: &str, layer: &str) -> String {
     format!(r#"{{"schemaVersion":2,"config":{},"layers":[{}]}}"#, descriptor(config, ""), descriptor(layer, ""))
 }
 
-/// `OS/ARCHITECTURE[/VARIANT]`, or nothing.
+/// The fields for `OS/ARCHITECTURE[/VARIANT]`, or none.
 fn platform_fields(text: &str) -> String {
     let parts: Vec<_> = text.split('/').collect();
     let variant = parts.get(2).map(|variant| format!(r#","variant":"{variant}""#)).unwrap_or_default();

@@ -1,7 +1,7 @@
 //! SHA-256 of two messages at a time, for a thread that has two to hash.
 //!
-//! A SHA instruction waits for the one before it, so one message leaves the unit idle part of the time; blocks of another fill the gaps.
-//! Everywhere else [`Digest::of`](crate::Digest::of) and [`Hasher`](crate::Hasher) do. Source: FIPS 180-4.
+//! A SHA instruction waits for the previous one, so one message leaves the unit idle part of the time; blocks of another message fill the
+//! gaps. Everywhere else, [`Digest::of`](crate::Digest::of) and [`Hasher`](crate::Hasher) suffice. Source: FIPS 180-4.
 
 #[cfg(target_arch = "x86_64")]
 mod x86;
@@ -18,10 +18,10 @@ type State = [u32; 8];
 /// The first 32 bits of the fractional parts of the square roots of the first 8 primes. Source: FIPS 180-4, 5.3.3.
 const INITIAL_STATE: State = fractions(2);
 
-/// A message of which more bytes come.
+/// A message whose bytes come in parts.
 pub struct Message {
     state: State,
-    /// Begins with the bytes of a block that is not complete.
+    /// Starts with the bytes of an incomplete block.
     begun: Block,
     length_bytes: u64,
 }
@@ -33,20 +33,20 @@ impl Default for Message {
 }
 
 impl Message {
-    /// No bytes yet.
+    /// A message without bytes.
     #[must_use]
     pub fn new() -> Self {
         Self { state: INITIAL_STATE, begun: [0; BLOCK_BYTES], length_bytes: 0 }
     }
 
-    /// Takes the next bytes.
+    /// Adds the next bytes.
     pub fn update(&mut self, data: &[u8]) {
         let blocks = self.take(data);
         compress256(&mut self.state, blocks);
     }
 
-    /// Keeps the ends of `data` that belong to incomplete blocks. The whole blocks between them are for the caller to compress, before
-    /// anything else.
+    /// Keeps the ends of `data` that belong to incomplete blocks. The caller has to compress the whole blocks between them before anything
+    /// else.
     fn take<'d>(&mut self, data: &'d [u8]) -> &'d [Block] {
         let begun = self.begun_bytes();
         self.length_bytes += data.len() as u64;
@@ -66,7 +66,7 @@ impl Message {
         usize::try_from(self.length_bytes % BLOCK_BYTES as u64).expect("less than a block")
     }
 
-    /// The digest of all that came. Source: FIPS 180-4, 5.1.1.
+    /// The digest of all bytes. Source: FIPS 180-4, 5.1.1.
     #[must_use]
     pub fn finish(mut self) -> Digest {
         let length_bits = self.length_bytes * 8;
@@ -84,7 +84,7 @@ impl Message {
     }
 }
 
-/// Takes the next bytes of two messages, side by side as far as they have a length in common.
+/// Adds the next bytes of two messages, in parallel as far as both have bytes.
 pub fn update_pair(messages: [&mut Message; 2], data: [&[u8]; 2]) {
     let [one, other] = messages;
     let (blocks, other_blocks) = (one.take(data[0]), other.take(data[1]));
@@ -94,7 +94,7 @@ pub fn update_pair(messages: [&mut Message; 2], data: [&[u8]; 2]) {
     compress256(&mut other.state, &other_blocks[common..]);
 }
 
-/// Compresses as many blocks of one message as of the other.
+/// Compresses the same number of blocks of both messages.
 fn compress_pair([one, other]: [&mut State; 2], blocks: [&[Block]; 2]) {
     #[cfg(target_arch = "x86_64")]
     if x86::compress_pair(&mut [&mut *one, &mut *other], blocks) {
@@ -103,7 +103,7 @@ fn compress_pair([one, other]: [&mut State; 2], blocks: [&[Block]; 2]) {
     compress_each([one, other], blocks);
 }
 
-/// The same, one after the other.
+/// The same, one message after the other.
 fn compress_each(states: [&mut State; 2], blocks: [&[Block]; 2]) {
     for (state, blocks) in states.into_iter().zip(blocks) {
         compress256(state, blocks);
@@ -134,7 +134,7 @@ const fn is_prime(number: u128) -> bool {
     true
 }
 
-/// 32 bits after the point: the whole part of the root of `number` × 2^(32 × `degree`), found from its highest bit down.
+/// The first 32 bits after the point: the root of `number` × 2^(32 × `degree`), rounded down, determined from its highest bit down.
 #[expect(clippy::cast_possible_truncation, reason = "what lies before the point is to go")]
 const fn fraction_of_root(number: u128, degree: u32) -> u32 {
     let (scaled, mut root, mut bit) = (number << (32 * degree), 0_u128, 1 << 40);

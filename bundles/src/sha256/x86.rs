@@ -1,4 +1,4 @@
-//! Blocks of two messages by the SHA extensions, in turn. Source: Intel 64 and IA-32 Architectures Software Developer's Manual,
+//! Blocks of two messages with the SHA extensions, alternating. Source: Intel 64 and IA-32 Architectures Software Developer's Manual,
 //! volume 2, SHA256RNDS2, SHA256MSG1 and SHA256MSG2.
 
 use std::arch::x86_64::{
@@ -12,12 +12,12 @@ use super::{Block, State, fractions};
 /// The first 32 bits of the fractional parts of the cube roots of the first 64 primes. Source: FIPS 180-4, 4.2.2.
 const ROUND_CONSTANTS: [u32; 64] = fractions(3);
 
-/// Compresses as many blocks of one message as of the other; `false` where the processor has no SHA extensions.
+/// Compresses the same number of blocks of both messages; `false` if the processor has no SHA extensions.
 pub(super) fn compress_pair(states: &mut [&mut State; 2], blocks: [&[Block]; 2]) -> bool {
     let able =
         is_x86_feature_detected!("sha") && is_x86_feature_detected!("sse4.1") && is_x86_feature_detected!("ssse3");
     if able {
-        // SAFETY: the processor has what `compress` is compiled for.
+        // SAFETY: the processor has the features for which `compress` is compiled.
         #[expect(unsafe_code, reason = "docs/decisions/two-messages.md")]
         unsafe {
             compress(states, blocks);
@@ -26,7 +26,7 @@ pub(super) fn compress_pair(states: &mut [&mut State; 2], blocks: [&[Block]; 2])
     able
 }
 
-/// One message: the state in the order that the instructions want, and the last 16 words of the message schedule.
+/// One message: the state in the order of the instructions, and the last 16 words of the message schedule.
 #[derive(Clone, Copy)]
 struct Lane {
     abef: __m128i,
@@ -89,7 +89,7 @@ fn state_of(Lane { abef, cdgh, .. }: Lane) -> State {
     .map(i32::cast_unsigned)
 }
 
-/// The 16 words of a block, of which each is big-endian.
+/// The 16 big-endian words of a block.
 #[inline]
 #[target_feature(enable = "ssse3")]
 fn words(block: &Block) -> [__m128i; 4] {
@@ -108,7 +108,7 @@ fn schedule(words: &mut [__m128i; 4], quarter: usize) {
     words[quarter] = _mm_sha256msg2_epu32(sum, newest);
 }
 
-/// The rounds of one group of 16 that use the words of one quarter.
+/// The rounds in one group of 16 that use the words of one quarter.
 #[inline]
 #[target_feature(enable = "sha")]
 fn four_rounds(lane: &mut Lane, group: usize, quarter: usize) {

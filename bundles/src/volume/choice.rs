@@ -13,18 +13,18 @@ use super::parity::STRIPE_BYTES;
 
 /// A way to read a bundle.
 pub(super) struct Choice {
-    /// By number; `None` for what is rebuilt.
+    /// Data volumes by number; `None` for volumes that are rebuilt.
     data: Vec<Option<Arc<Volume>>>,
-    /// There where a volume is rebuilt. One thread at a time, so that memory does not grow with the cores.
+    /// Present if a volume is rebuilt. One thread at a time, so that memory does not grow with the number of cores.
     rebuild: Option<Mutex<Rebuild>>,
     pub mended: Vec<MendedVolume>,
 }
 
 impl Choice {
-    /// Takes the first good copy of each data volume, and as many good parity volumes as data volumes are lost.
+    /// Chooses the first good copy of each data volume, and as many good parity volumes as data volumes are lost.
     ///
     /// # Errors
-    /// Parity does not suffice. A volume that is one of `places`, which the user named, is named in turn.
+    /// When parity does not suffice. The error also names volumes among `places`, which the user named.
     pub fn among(
         found: &FoundVolumes,
         places: &[PathBuf],
@@ -81,7 +81,7 @@ impl Choice {
     }
 }
 
-/// What there is to say about a data volume, of which `chosen` is read.
+/// The report about a data volume for which `chosen` is read.
 fn mended(found: &FoundVolumes, number: u32, chosen: Option<&Arc<Volume>>) -> Option<MendedVolume> {
     let copies = found.copies((Kind::Data, number));
     let first = copies.first();
@@ -93,7 +93,7 @@ fn mended(found: &FoundVolumes, number: u32, chosen: Option<&Arc<Volume>>) -> Op
     Some(MendedVolume { number, count, path, defect, copy: chosen.map(|volume| volume.path.clone()) })
 }
 
-/// Says that more data volumes are `lost` than there are good `parity` volumes.
+/// The error that more data volumes are `lost` than there are good `parity` volumes.
 fn shortage(found: &FoundVolumes, places: &[PathBuf], lost: Vec<u32>, parity: usize) -> VolumeError {
     let count = found.any_header().data_count;
     if parity > 0 {
@@ -123,7 +123,7 @@ pub(super) fn describe(found: &FoundVolumes, number: u32) -> String {
 /// Computes the bytes of lost data volumes. Keeps the last stripe, since reads are seldom cut as stripes are.
 struct Rebuild {
     code: Code,
-    /// The volumes that the lost ones are computed from.
+    /// The volumes from which the lost ones are computed.
     good: Vec<Arc<Volume>>,
     volume_bytes: u64,
     last: Option<(u64, Stripe)>,

@@ -1,4 +1,4 @@
-//! The Reed-Solomon code of one bundle's volumes, stripe by stripe, where some of them are lost.
+//! The Reed-Solomon code of one bundle's volumes, stripe by stripe, when some of them are lost.
 
 use reed_solomon_simd::{ReedSolomonDecoder, ReedSolomonEncoder};
 
@@ -7,7 +7,7 @@ use super::found::Volume;
 use super::header::{Header, Kind};
 use super::parity::{STRIPE_BYTES, code, read_piece};
 
-/// The same piece of several volumes, by number: of those that were lost, and of all data volumes where parity had to be computed.
+/// The same piece of several volumes, by number: of the lost ones, and of all data volumes if parity was computed.
 pub(super) struct Stripe {
     pub data: Vec<Vec<u8>>,
     pub parity: Vec<Vec<u8>>,
@@ -16,7 +16,7 @@ pub(super) struct Stripe {
 /// The Reed-Solomon code for one bundle's volumes.
 pub(super) struct Code {
     decoder: ReedSolomonDecoder,
-    /// There only where parity volumes themselves are wanted, for it takes as much memory as the decoder.
+    /// Present only if parity volumes are wanted, because it needs as much memory as the decoder.
     encoder: Option<ReedSolomonEncoder>,
     data_count: usize,
     parity_count: usize,
@@ -34,7 +34,7 @@ impl Code {
         Ok(Self { decoder, encoder, data_count, parity_count, data_wanted: wanted(Kind::Data) })
     }
 
-    /// The `length` bytes at `offset` of lost volumes, computed from `good`, which are all others or enough of them.
+    /// The `length` bytes at `offset` of lost volumes, computed from `good`: all other volumes, or enough of them.
     pub fn stripe<'v>(
         &mut self,
         good: impl IntoIterator<Item = &'v Volume>,

@@ -1,4 +1,4 @@
-//! The volumes of one bundle that lie in one or several folders.
+//! The volumes of one bundle in one or several folders.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -14,12 +14,12 @@ use super::mended::Defect;
 use super::split::volume_path;
 use crate::Hasher;
 
-/// One volume, its header checked, its payload not yet.
+/// One volume whose header was checked, but not its payload.
 pub(super) struct Volume {
     pub path: PathBuf,
     pub file: fs::File,
     pub header: Header,
-    /// Whether the payload is what the header says, once that was looked at.
+    /// Whether the payload matches the header, once that was checked.
     whole: OnceLock<bool>,
 }
 
@@ -33,7 +33,7 @@ impl Volume {
         Ok(Self { path: path.to_owned(), file, header, whole: OnceLock::new() })
     }
 
-    /// Which of the bundle's volumes it is.
+    /// The kind and the number of the volume.
     pub fn place(&self) -> (Kind, u32) {
         (self.header.kind, self.header.number)
     }
@@ -45,7 +45,7 @@ impl Volume {
         if found == expected { Ok(()) } else { Err(VolumeError::Length { path: self.path.clone(), expected, found }) }
     }
 
-    /// Reads payload bytes. A volume that cannot be read names itself in the error.
+    /// Reads payload bytes. An error names the volume.
     pub fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         self.file
             .file()
@@ -53,7 +53,7 @@ impl Volume {
             .map_err(|error| io::Error::new(error.kind(), format!("volume {}: {error}", self.path.display())))
     }
 
-    /// Whether the payload can be read and is what the header says. Reads all of it the first time.
+    /// Whether the payload can be read and matches the header. Reads all of it the first time.
     pub fn is_whole(&self) -> bool {
         *self.whole.get_or_init(|| {
             let mut hasher = Hasher::new(io::sink());
@@ -64,7 +64,7 @@ impl Volume {
     }
 }
 
-/// Reads a volume's file from behind its header, whoever else reads it.
+/// Reads a volume's file from the end of its header on, independently of other readers.
 pub(super) struct PayloadReader<'a> {
     file: &'a std::fs::File,
     position: u64,
@@ -86,14 +86,14 @@ impl Read for PayloadReader<'_> {
 
 /// The volumes of one bundle; some may be missing.
 pub(super) struct FoundVolumes {
-    /// By kind and number. Where the same one lies in several places, that of the place named first comes first.
+    /// By kind and number. If one volume is in several places, the place that was named first comes first.
     pub volumes: BTreeMap<(Kind, u32), Vec<Arc<Volume>>>,
-    /// Files that begin as volumes do and whose headers are damaged, of this bundle or another.
+    /// Files that begin like volumes but have damaged headers, of this bundle or another.
     pub unreadable: Vec<PathBuf>,
 }
 
 impl FoundVolumes {
-    /// Looks in `places`: folders, or single volumes, whose folders are then looked through for their kin.
+    /// Searches `places`: folders, or single volumes, whose folders are then searched for the others.
     pub fn look(places: &[PathBuf]) -> Result<Self, VolumeError> {
         let mut found = Self { volumes: BTreeMap::new(), unreadable: Vec::new() };
         let mut named: Option<Header> = None;
@@ -112,7 +112,7 @@ impl FoundVolumes {
                 }
                 other => other?,
             };
-            // Other bundles may lie in the same folder when the user named a volume of the one that is meant.
+            // Other bundles may be in the same folder if the user named a volume of the wanted one.
             let beside = !places.contains(&path) && named.is_some_and(|header| !header.is_kin(&volume.header));
             if beside {
                 continue;
@@ -151,14 +151,14 @@ impl FoundVolumes {
         self.volumes.get(&place).map_or(&[], Vec::as_slice)
     }
 
-    /// What the file of a volume is called, or would be if it were there. Nobody knows in which folder.
+    /// The file name of a volume, whether it exists or not. Its folder is unknown.
     pub fn name(&self, number: u32) -> PathBuf {
         let any = self.any().expect("look() gives at least one");
         let bundle = any.path.file_stem().unwrap_or_default();
         volume_path(Path::new(bundle), Kind::Data, number)
     }
 
-    /// What is wrong with a data volume that cannot be read, and which file that is or would be.
+    /// What is wrong with a data volume that cannot be read, and the path of its file, whether it exists or not.
     pub fn defect(&self, number: u32) -> (PathBuf, Defect) {
         let name = self.name(number);
         let first = self.copies((Kind::Data, number)).first().map(|volume| &volume.path);
@@ -182,7 +182,7 @@ fn candidates(places: &[PathBuf]) -> io::Result<Vec<PathBuf>> {
         let folder = if place.is_dir() { place.clone() } else { parent(place) };
         let mut here = Vec::new();
         for item in fs::read_dir(folder)? {
-            // As the user would write it: a file beside a named one is called as that is.
+            // In the user's form: a file beside a named one gets its path from that.
             let path = item?.path();
             let path = if place.is_dir() { path } else { place.with_file_name(path.file_name().unwrap_or_default()) };
             if path.is_file() && !paths.contains(&path) && is_volume(&path)? {
@@ -199,7 +199,7 @@ fn parent(path: &Path) -> PathBuf {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned()
 }
 
-/// What the bundle is called whose volumes lie in `places`: the path of the first one found, without `.001`.
+/// The path of the bundle whose volumes are in `places`: the path of the first one found, without `.001`.
 pub fn bundle_path(places: &[PathBuf]) -> Result<PathBuf, VolumeError> {
     let found = FoundVolumes::look(places)?;
     Ok(found.any().expect("look() gives at least one").path.with_extension(""))

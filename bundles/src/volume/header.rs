@@ -30,7 +30,7 @@ const DIGESTED: usize = 224;
 /// Most volumes of a bundle, parity included: what the Reed-Solomon code takes, and names of three digits.
 pub const MAX_VOLUMES: u32 = 999;
 
-/// Whether a volume carries the bundle or stands in for others.
+/// Whether a volume is part of the bundle or replaces others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     /// A piece of the bundle.
@@ -39,16 +39,16 @@ pub enum Kind {
     Parity,
 }
 
-/// What a volume says of itself.
+/// The header of a volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
     /// Data or parity.
     pub kind: Kind,
-    /// From 1, in its kind.
+    /// Its number within its kind, from 1.
     pub number: u32,
-    /// Data volumes in all.
+    /// Number of all data volumes.
     pub data_count: u32,
-    /// Parity volumes in all.
+    /// Number of all parity volumes.
     pub parity_count: u32,
     /// Bytes of the whole bundle.
     pub bundle_bytes: u64,
@@ -80,7 +80,7 @@ impl Header {
         bytes
     }
 
-    /// Reads a header; `None` where it is damaged, of another version, or says something impossible.
+    /// Reads a header; `None` if it is damaged, of another version, or impossible.
     #[must_use]
     pub fn parse(bytes: &[u8; HEADER_BYTES]) -> Option<Self> {
         let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"));
@@ -101,7 +101,7 @@ impl Header {
             identity: digest(40),
             payload: digest(72),
         };
-        // Writing it again checks magic, version, the empty part and the digest in one go.
+        // Writing it again checks magic, version, the empty part and the digest at once.
         (header.to_bytes() == *bytes && header.is_possible()).then_some(header)
     }
 
@@ -127,7 +127,7 @@ impl Header {
         }
     }
 
-    /// Whether `other` is a volume of the same bundle, cut the same way.
+    /// Whether `other` is a volume of the same bundle that was split in the same way.
     #[must_use]
     pub fn is_kin(&self, other: &Self) -> bool {
         let cut = |header: &Self| (header.identity, header.bundle_bytes, header.volume_bytes, header.parity_count);

@@ -1,29 +1,29 @@
-//! What is said about a volume that others stand in for.
+//! Reports about volumes that others replace.
 
 use std::fmt;
 use std::path::PathBuf;
 
-/// A data volume that is lost or damaged, and what is read in its place.
+/// A data volume that is lost or damaged, and its replacement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MendedVolume {
-    /// Which, from 1.
+    /// Its number, from 1.
     pub number: u32,
     /// How many data volumes the bundle has.
     pub count: u32,
-    /// The damaged file, or what a missing one is called.
+    /// The damaged file, or the name of a missing one.
     pub path: PathBuf,
     /// What is wrong with it.
     pub defect: Defect,
-    /// Another copy that is read in its place; `None` where it is rebuilt from parity.
+    /// Another copy that is read instead; `None` if the volume is rebuilt from parity.
     pub copy: Option<PathBuf>,
 }
 
 /// What is wrong with a volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Defect {
-    /// It is in none of the places that were named.
+    /// It is in none of the given places.
     Missing,
-    /// It cannot be read, is cut off, or holds other bytes than its header says.
+    /// It cannot be read, is cut off, or its bytes do not match its header.
     Damaged,
 }
 

@@ -1,8 +1,8 @@
-//! Volumes: the bytes of a bundle cut into files that fit a FAT32 stick, and parity volumes that stand in for lost ones.
+//! Volumes: the bytes of a bundle divided into files that fit on a FAT32 stick, and parity volumes that replace lost ones.
 //!
-//! Each volume begins with a [`Header`] that names the bundle, the volume's number, how many there are, and the digest of
-//! its payload. Joining the payloads of the data volumes in order gives the bundle, bit for bit. A header is no
-//! signature: it finds damage and mix-ups. What the bundle holds is judged by its own signatures.
+//! Each volume begins with a [`Header`] that names the bundle, the volume's number, how many there are, and the digest of its payload.
+//! Joining the payloads of the data volumes in order gives the bundle, bit for bit. A header is not a signature: it detects damage and
+//! mix-ups. The bundle's own signatures protect its content.
 
 mod choice;
 mod code;
@@ -29,35 +29,35 @@ pub use split::{Split, VolumeWriter, volume_path, volumes_beside};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum VolumeError {
-    /// A file or folder. The cause names it.
+    /// An error of a file or folder. The cause names it.
     #[error("cannot read or write volumes")]
     File {
         /// The cause.
         source: io::Error,
     },
-    /// No volume where some should be.
+    /// There is no volume where one is expected.
     #[error("there are no volumes in {}", places.iter().map(|place| place.display().to_string()).collect::<Vec<_>>().join(", "))]
     None {
-        /// Where was looked.
+        /// The places that were searched.
         places: Vec<PathBuf>,
     },
-    /// A header that says something impossible, or whose own digest is wrong.
+    /// A header that is impossible, or whose own digest is wrong.
     #[error("volume {} has a damaged header", path.display())]
     Header {
         /// The volume.
         path: PathBuf,
     },
-    /// A file shorter or longer than its header says.
+    /// A file that is shorter or longer than its header says.
     #[error("volume {} holds {found} bytes instead of {expected}", path.display())]
     Length {
         /// The volume.
         path: PathBuf,
-        /// Payload bytes that its header implies.
+        /// Payload bytes by its header.
         expected: u64,
-        /// Payload bytes that are there.
+        /// Payload bytes in the file.
         found: u64,
     },
-    /// Volumes of two bundles together.
+    /// Volumes of two different bundles.
     #[error("volumes {} and {} are of different bundles", one.display(), other.display())]
     Mixed {
         /// A volume of one bundle.
@@ -65,23 +65,23 @@ pub enum VolumeError {
         /// A volume of another.
         other: PathBuf,
     },
-    /// Volumes of one bundle that was cut twice.
+    /// Volumes of one bundle that was split twice.
     #[error("volumes {} and {} are of the same bundle, but of different cuts", one.display(), other.display())]
     Recut {
-        /// A volume of one cut.
+        /// A volume of one split.
         one: PathBuf,
-        /// A volume of another.
+        /// A volume of the other split.
         other: PathBuf,
     },
-    /// Volumes that are not there.
+    /// Volumes are missing.
     #[error("of {count} volumes these are missing: {}", missing.iter().map(|(number, path)| format!("{number} ({})", path.display())).collect::<Vec<_>>().join(", "))]
     Missing {
-        /// Their numbers, and what they would be called.
+        /// Their numbers and file names.
         missing: Vec<(u32, PathBuf)>,
-        /// How many there should be.
+        /// The number of volumes that there should be.
         count: u32,
     },
-    /// More is lost than parity can make good.
+    /// More volumes are lost than parity can replace.
     #[error("parity makes up for {parity} lost or damaged volume(s), and there are {lost}: volume {}", list.join("; volume "))]
     BeyondRepair {
         /// Data volumes lost or damaged.
@@ -91,13 +91,13 @@ pub enum VolumeError {
         /// What is wrong with each, for people.
         list: Vec<String>,
     },
-    /// Sizes or counts that make no sense.
+    /// Sizes or counts that are not possible.
     #[error("cannot split: {reason}")]
     Unusable {
         /// What is wrong.
         reason: String,
     },
-    /// Rebuilt bytes that are not what the headers promise.
+    /// Rebuilt bytes that do not match the headers.
     #[error("the rebuilt volumes would not give the bundle that was split; none was written")]
     Rebuilt,
 }

@@ -1,7 +1,7 @@
 //! Parity volumes: Reed-Solomon over the data volumes, stripe by stripe, so that memory does not grow with their size.
 //!
-//! A stripe is the same [`STRIPE_BYTES`] of each data volume, with zeros beyond the last one's end; the stripes of the parity
-//! volumes follow from them.
+//! A stripe is the same [`STRIPE_BYTES`] of each data volume, with zeros beyond the last one's end. The stripes of the parity volumes are
+//! computed from it.
 
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
@@ -14,7 +14,7 @@ use super::header::{HEADER_BYTES, Header, Kind};
 use super::volume_file::{Closed, blank, volume_path};
 use crate::Hasher;
 
-/// Bytes of each volume in one stripe; with the most volumes allowed a stripe takes 16 MiB.
+/// Bytes of each volume in one stripe; with the largest number of volumes, a stripe needs 16 MiB.
 pub(super) const STRIPE_BYTES: usize = 16 << 10;
 
 /// Offsets of the stripes of a volume of `volume_bytes`, and the bytes in each.
@@ -29,7 +29,7 @@ pub(super) fn code(error: reed_solomon_simd::Error) -> VolumeError {
     VolumeError::Unusable { reason: error.to_string() }
 }
 
-/// Reads one piece of a stripe; what lies beyond the payload's end counts as zero.
+/// Reads one piece of a stripe; bytes beyond the payload's end count as zero.
 pub(super) fn read_piece(
     read_exact_at: impl Fn(&mut [u8], u64) -> io::Result<()>,
     payload_bytes: u64,
@@ -41,7 +41,7 @@ pub(super) fn read_piece(
     read_exact_at(&mut piece[..there], offset)
 }
 
-/// Makes the parity volumes for finished data volumes.
+/// Makes the parity volumes for complete data volumes.
 pub(super) fn encode(data: &[Closed], header: &Header, bundle: &Path) -> Result<Vec<Closed>, VolumeError> {
     let parity_count = header.parity_count as usize;
     if parity_count == 0 {

@@ -1,4 +1,4 @@
-//! Rebuilds lost and damaged volumes, of data as of parity, from the good ones.
+//! Rebuilds lost and damaged volumes, both data and parity, from the good ones.
 
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -14,22 +14,22 @@ use super::parity::stripes;
 use super::split::{blank, place, volume_path};
 use crate::Hasher;
 
-/// What a repair did.
+/// The result of a repair.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Repair {
     /// Volumes that were rewritten.
     pub rebuilt: Vec<PathBuf>,
-    /// Damaged files that were left where they are, for which there is a good one elsewhere now.
+    /// Damaged files that stayed in their place and now have a good replacement elsewhere.
     pub damaged: Vec<PathBuf>,
 }
 
 /// Rebuilds lost and damaged volumes from the good ones into the folder of `bundle`, under its volumes' names.
 ///
-/// Damaged files stay as they are, but for one that has the name and place of a rebuilt volume.
+/// Damaged files stay as they are, except one with the name and place of a rebuilt volume.
 ///
 /// # Errors
-/// [`VolumeError::BeyondRepair`] where parity does not suffice, [`VolumeError::Rebuilt`] where the result is not the bundle that was
-/// split; nothing has been written then.
+/// [`VolumeError::BeyondRepair`] when parity does not suffice, [`VolumeError::Rebuilt`] when the result is not the bundle that was split.
+/// Nothing was written then.
 pub fn repair(places: &[PathBuf], bundle: &Path) -> Result<Repair, VolumeError> {
     let found = FoundVolumes::look(places)?;
     let header = found.any_header();
@@ -49,7 +49,7 @@ pub fn repair(places: &[PathBuf], bundle: &Path) -> Result<Repair, VolumeError> 
     Ok(Repair { rebuilt, damaged })
 }
 
-/// Kind and number of the volumes that have to be made, where the good ones suffice for that.
+/// Kind and number of the volumes to make, if the good ones suffice for that.
 fn lost(found: &FoundVolumes, good: &[&Volume], header: &Header) -> Result<Vec<(Kind, u32)>, VolumeError> {
     let all = [(Kind::Data, header.data_count), (Kind::Parity, header.parity_count)];
     let lost: Vec<_> = all
@@ -66,12 +66,12 @@ fn lost(found: &FoundVolumes, good: &[&Volume], header: &Header) -> Result<Vec<(
     Ok(lost)
 }
 
-/// Two paths to one file; links and `..` make it look like two.
+/// Whether two paths lead to one file; links and `..` can make them look different.
 fn is_same(one: &Path, other: &Path) -> bool {
     matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
 }
 
-/// A volume that is being made again.
+/// A volume that is being rebuilt.
 struct Output {
     header: Header,
     file: NamedTempFile,
@@ -84,7 +84,7 @@ impl Output {
         Ok(Self { header: Header { kind, number, ..*header }, file, hasher: Hasher::new(io::sink()) })
     }
 
-    /// Takes its part of the stripe at `offset`, but not what lies beyond the payload's end.
+    /// Writes its part of the stripe at `offset`, without bytes beyond the payload's end.
     fn take(&mut self, stripe: &Stripe, offset: u64) -> io::Result<()> {
         let shards = match self.header.kind {
             Kind::Data => &stripe.data,
@@ -121,7 +121,7 @@ fn rebuild(
     Ok(paths)
 }
 
-/// Makes sure that the good volumes and the new ones together are the bundle they were cut from.
+/// Checks that the good volumes and the new ones together are the bundle that was split.
 fn check_identity(good: &[&Volume], outputs: &[Output], header: &Header) -> Result<(), VolumeError> {
     let mut hasher = Hasher::new(io::sink());
     for number in 1..=header.data_count {

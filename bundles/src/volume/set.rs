@@ -1,8 +1,8 @@
-//! All of a bundle's volumes, read as the one file they were cut from. Volumes that are lost or damaged are rebuilt from parity while
-//! they are read, in memory, where parity suffices.
+//! All of a bundle's volumes, read as the one file that was split. Lost or damaged volumes are rebuilt from parity in memory while they are
+//! read, if parity suffices.
 //!
-//! Nobody hashes the volumes before they are read: whoever reads a bundle compares its content with the signed list. Where that fails,
-//! [`VolumeSet::mend`] looks at the volumes' own digests and leaves out those that are damaged.
+//! The volumes are not hashed before they are read: a reader of a bundle compares its content with the signed list. If that fails,
+//! [`VolumeSet::mend`] checks the volumes' own digests and leaves out the damaged ones.
 
 use std::io;
 use std::ops::Range;
@@ -64,8 +64,8 @@ impl VolumeSet {
         Ok(())
     }
 
-    /// Reads all volumes, and leaves out from here on those that cannot be read or are not what their headers say: another copy is read
-    /// in their place, or they are rebuilt from parity. Whether that changed anything; nothing where parity does not suffice.
+    /// Reads all volumes, and from now on leaves out those that cannot be read or do not match their headers: another copy is read instead,
+    /// or they are rebuilt from parity. Returns whether that changed anything; nothing changes if parity does not suffice.
     pub fn mend(&self) -> bool {
         let Ok(choice) = Choice::among(&self.found, &[], Volume::is_whole) else { return false };
         let mut now = self.choice.write().unwrap_or_else(PoisonError::into_inner);
@@ -76,19 +76,19 @@ impl VolumeSet {
         changed
     }
 
-    /// The volumes that are not read, and what is read in their place.
+    /// The volumes that are not read, each with its replacement.
     #[must_use]
     pub fn mended(&self) -> Vec<MendedVolume> {
         self.choice().mended.clone()
     }
 
-    /// How many parity volumes are there, damaged ones included.
+    /// The number of parity volumes, including damaged ones.
     #[must_use]
     pub fn parity_volumes(&self) -> usize {
         self.found.parity().count()
     }
 
-    /// The volume that holds the byte of the bundle at `offset`, and which byte of its file that is.
+    /// The volume that contains the byte of the bundle at `offset`, and the offset in its file.
     #[must_use]
     pub fn volume_at(&self, offset: u64) -> Option<(PathBuf, u64)> {
         let index = usize::try_from(offset / self.header.volume_bytes).ok()?;
@@ -98,7 +98,7 @@ impl VolumeSet {
         Some((path, HEADER_BYTES as u64 + offset % self.header.volume_bytes))
     }
 
-    /// The part of `range` that lies in the first volume that is read and is not what its header says. Reads the volumes up to that one.
+    /// The part of `range` in the first volume in use that does not match its header. Reads the volumes up to that one.
     pub fn damaged_in(&self, range: Range<u64>) -> Option<Range<u64>> {
         let choice = self.choice();
         (0..u64::from(self.header.data_count)).zip(choice.volumes()).find_map(|(index, volume)| {
@@ -109,7 +109,7 @@ impl VolumeSet {
         })
     }
 
-    /// The volumes that are read and cannot be, or whose payload is not what their header says. Reads all of them.
+    /// The volumes in use that cannot be read, or whose payload does not match their header. Reads all of them.
     pub fn damaged(&self) -> Vec<PathBuf> {
         let choice = self.choice();
         let damaged = choice.volumes().flatten().filter(|volume| !volume.is_whole());

@@ -13,7 +13,7 @@ use super::{VolumeError, parity};
 use crate::Hasher;
 use crate::atomic_file::parent;
 
-/// How to cut.
+/// How to split a bundle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Split {
     /// Most bytes of a volume's file, its header included.
@@ -22,11 +22,11 @@ pub struct Split {
     pub parity: u32,
 }
 
-/// Payloads are cut at multiples of this, the grain of the parity code.
+/// Payloads are multiples of this size, the unit of the parity code.
 const PAYLOAD_GRAIN: u64 = 64;
 
 impl Split {
-    /// Bytes of a bundle that a volume takes.
+    /// The number of bytes of a bundle in one volume.
     fn payload_room(self) -> Result<u64, VolumeError> {
         let room = self.file_bytes.saturating_sub(HEADER_BYTES as u64) / PAYLOAD_GRAIN * PAYLOAD_GRAIN;
         if room == 0 {
@@ -36,7 +36,7 @@ impl Split {
         Ok(room)
     }
 
-    /// How many volumes a bundle of `bundle_bytes` is cut into, apart from parity.
+    /// The number of data volumes for a bundle of `bundle_bytes`.
     ///
     /// ```
     /// use kbundle_format::volume::Split;
@@ -46,13 +46,13 @@ impl Split {
     /// ```
     ///
     /// # Errors
-    /// [`VolumeError::Unusable`]: volumes of this size hold nothing.
+    /// [`VolumeError::Unusable`] when volumes of this size have no room.
     pub fn data_volumes(self, bundle_bytes: u64) -> Result<u64, VolumeError> {
         Ok(bundle_bytes.div_ceil(self.payload_room()?))
     }
 }
 
-/// What lies beside `bundle` under names of its volumes, sorted.
+/// The files beside `bundle` with the names of its volumes, sorted.
 pub fn volumes_beside(bundle: &Path) -> io::Result<Vec<PathBuf>> {
     let name = bundle.file_name().unwrap_or_default().as_encoded_bytes();
     let digits = |text: &[u8]| text.iter().all(u8::is_ascii_digit);
@@ -72,14 +72,14 @@ pub fn volumes_beside(bundle: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// One volume under way, in a temporary file that vanishes unless it is finished.
+/// One unfinished volume, in a temporary file that vanishes unless it is finished.
 struct Open {
     file: BufWriter<NamedTempFile>,
     hasher: Hasher<io::Sink>,
     payload_bytes: u64,
 }
 
-/// Takes the bytes of a bundle and lays them down in volumes. Nothing has its final name before [`VolumeWriter::finish`].
+/// Writes the bytes of a bundle into volumes. No file has its final name before [`VolumeWriter::finish`].
 ///
 /// ```
 /// use std::io::Write as _;
@@ -106,7 +106,7 @@ pub struct VolumeWriter {
 }
 
 impl VolumeWriter {
-    /// Starts volumes beside `bundle`, a name that itself is not written.
+    /// Starts volumes beside `bundle`; no file with that name itself is written.
     pub fn new(bundle: &Path, split: Split) -> Result<Self, VolumeError> {
         let room = split.payload_room()?;
         let whole = Hasher::new(io::sink());

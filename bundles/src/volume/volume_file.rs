@@ -1,4 +1,4 @@
-//! The file of a volume: its name, and how it is written aside until its header is known.
+//! The file of a volume: its name, and its temporary file until its header is known.
 
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -20,13 +20,13 @@ pub fn volume_path(bundle: &Path, kind: Kind, number: u32) -> PathBuf {
     name.into()
 }
 
-/// A volume whose payload is complete, waiting for its header.
+/// A volume whose payload is complete and that lacks only its header.
 pub(super) struct Closed {
     pub file: NamedTempFile,
     pub payload: Digest,
 }
 
-/// Writes the header in front of a finished payload and gives the file its name. A device, a folder or a link of that name stays.
+/// Writes the header in front of a complete payload and gives the file its name. An existing device, folder or link of that name stays.
 pub(super) fn place(mut file: NamedTempFile, header: &Header, path: &Path) -> io::Result<()> {
     if path.symlink_metadata().is_ok_and(|there| !there.is_file()) {
         return Err(io::Error::other(format!("{} is not a regular file and is not replaced", path.display())));
@@ -37,7 +37,7 @@ pub(super) fn place(mut file: NamedTempFile, header: &Header, path: &Path) -> io
     file.persist(path).map(drop).map_err(|error| error.error)
 }
 
-/// A file without its name beside `volume`, with room for the header, readable by all once it has a name.
+/// A file without its name beside `volume`, with room for the header; all users can read it once it has a name.
 pub(super) fn blank(volume: &Path) -> io::Result<NamedTempFile> {
     let mut file = incomplete(volume, 0o644)?;
     file.write_all(&[0; HEADER_BYTES])?;

@@ -1,4 +1,4 @@
-//! What the tests pack, and how they read it: both ways, which have to agree.
+//! Test bundles, and reading them in both ways, which have to agree.
 
 #![allow(dead_code, reason = "each test program uses its own part")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
@@ -9,12 +9,12 @@ use kbundle_format::head::SignatureCheck;
 use kbundle_format::stream::{Carriage, Summary};
 use kbundle_format::{BundleStream, IndexedBundle, ReadError, TrustPolicy};
 
-/// Bytes that compress somewhat and differ by `seed`.
+/// Bytes that are somewhat compressible and depend on `seed`.
 pub fn content(size: usize, seed: u8) -> Vec<u8> {
     (0..size).map(|index| ((index / 7 * 31 + index % 5) % 251).to_le_bytes()[0] ^ seed).collect()
 }
 
-/// Reads a whole bundle in one pass, checking everything, and makes sure that the reader by entry says the same.
+/// Reads a whole bundle in one pass, checks everything, and checks that the reader by entry gives the same result.
 pub fn verify(bytes: Vec<u8>, trust: &TrustPolicy) -> Result<Summary, ReadError> {
     let by_entry = verify_by_entry(&bytes, trust);
     let check = SignatureCheck::Required { trust, detached: &[] };

@@ -1,5 +1,5 @@
-//! What it costs to lead an installation of many hosts: runs a real kinstall against stub hosts that answer at once, through
-//! all stages, and prints time, memory and bytes sent. `ci/fleet-scale` calls it.
+//! Measures the cost of leading an installation of many hosts: runs a real kinstall against stub hosts that answer at once, through all
+//! stages, and prints time, memory and bytes sent. `ci/fleet-scale` calls it.
 //!
 //! Called as `ssh` it is the stub.
 
@@ -21,7 +21,7 @@ use measure::{Cost, Stage};
 /// How many hosts, and how often, for the mean.
 const SIZES: [(usize, u32); 4] = [(1, 20), (5, 10), (50, 3), (500, 1)];
 const MOST_MEMORY_KIB: u64 = 256 << 10;
-/// A host more may cost this much more among 500 than among 50; twice as much would be a quadratic step that counts.
+/// With one more host, the cost may grow this much more at 500 hosts than at 50; twice as much would mean a noticeable quadratic step.
 const MOST_GROWTH: f64 = 1.5;
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -68,7 +68,7 @@ fn judge(cni: &str, costs: &[(usize, Cost)]) -> Vec<String> {
     let growth = many.own_seconds_a_host_more(some) / some.own_seconds_a_host_more(one);
     let told = many.told_bytes_a_host_more(some) / some.told_bytes_a_host_more(one);
     println!("a host more costs, from 50 to {most} beside 1 to 50: CPU time {growth:.2}, bytes told {told:.2}");
-    // What the bridge tells grows with the square: every node has a route to each other.
+    // The bridge's data grows with the square: every node has a route to each other node.
     if cni != "bridge" && (growth > MOST_GROWTH || told > 1.1) {
         missed.push(format!("{cni}: a host more costs more among {most} hosts: CPU time {growth:.2}, bytes {told:.2}"));
     }

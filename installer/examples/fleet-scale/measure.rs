@@ -20,7 +20,7 @@ pub struct Stage {
     hosts: usize,
 }
 
-/// What an installation took.
+/// The resources that an installation took.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Cost {
     hosts: f64,
@@ -60,7 +60,7 @@ impl Stage {
         Ok(Self { directory, program: program.to_owned(), hosts })
     }
 
-    /// Installs so many times, each as if for the first time.
+    /// Installs this many times, each time as if for the first time; returns the mean.
     pub fn mean_of(&self, times: u32) -> anyhow::Result<Cost> {
         let mut sum = Cost::default();
         for _ in 0..times {
@@ -92,7 +92,7 @@ impl Stage {
         self.count(cost).with_context(|| fs::read_to_string(path("stderr")).unwrap_or_default())
     }
 
-    /// Adds what the stubs noted, and looks whether every host got to the end.
+    /// Adds what the stubs recorded, and checks that every host got to the end.
     fn count(&self, mut cost: Cost) -> anyhow::Result<Cost> {
         for number in 1..=self.hosts {
             let path = self.directory.path().join(format!("hosts/{}.got", address(number)));
@@ -121,7 +121,7 @@ impl Stage {
 fn watch(mut child: Child) -> anyhow::Result<u64> {
     let mut peak_kib = 0;
     loop {
-        // The mark only rises, and is gone with the process: what was read last lacks no more than what the last 5 ms brought.
+        // The mark only rises, and is gone with the process: the last reading misses at most what the last 5 ms added.
         peak_kib = high_water_mark_kib(child.id()).unwrap_or(peak_kib);
         if let Some(status) = child.try_wait()? {
             anyhow::ensure!(status.success(), "kinstall ended with {status}");
@@ -166,12 +166,12 @@ impl Cost {
         )
     }
 
-    /// What a host more took, beyond a smaller number of them.
+    /// The CPU time for one more host, compared with a smaller number of hosts.
     pub fn own_seconds_a_host_more(&self, fewer: &Self) -> f64 {
         (self.own_seconds - fewer.own_seconds) / (self.hosts - fewer.hosts)
     }
 
-    /// What a host more was told.
+    /// The bytes that are sent for one more host.
     pub fn told_bytes_a_host_more(&self, fewer: &Self) -> f64 {
         (self.told_bytes - fewer.told_bytes) / (self.hosts - fewer.hosts)
     }

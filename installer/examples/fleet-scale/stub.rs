@@ -50,7 +50,7 @@ impl Host {
         } else if command.contains("exec /var/lib/kinstall") {
             self.agent()
         } else if command.contains("incoming") {
-            // Piped straight on: the host's own work is not what is measured.
+            // Passed on directly: the host's own work is not measured.
             let bytes = io::copy(&mut io::stdin().lock(), &mut File::create("/dev/null")?.into_file())?;
             self.note("kinstall", bytes)
         } else if command.contains("sha256sum") {

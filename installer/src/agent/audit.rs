@@ -1,4 +1,4 @@
-//! Whether this host is what was approved.
+//! Whether this host is as it was approved.
 
 use anyhow::anyhow;
 use kbundle_format::Digest;

@@ -1,4 +1,4 @@
-//! The way back to the kinstall that leads: it reads what this one writes to standard output.
+//! The link back to the kinstall that leads: it reads what this kinstall writes to standard output.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -45,7 +45,7 @@ impl LeaderLink {
 
 impl Observer for LeaderLink {
     fn event(&self, event: &Event) {
-        // Work that has begun goes on when nobody reads any more.
+        // Work that has begun continues when nobody reads its answer any more.
         drop(print_json(&Message::<()>::Event(event.clone())));
     }
 }
@@ -80,7 +80,7 @@ mod tests {
 
     use super::*;
 
-    /// sshd gives a program either.
+    /// sshd gives a program either a pipe or a socket.
     #[test]
     fn a_closed_end_is_noticed_on_pipes_and_sockets() {
         let (reader, writer) = io::pipe().unwrap();

@@ -1,4 +1,4 @@
-//! What runs on each host when another kinstall leads: it reads a question, does what is asked, and sends the answer.
+//! What runs on each host when another kinstall leads: it reads a question, does what the question asks, and sends the answer.
 //!
 //! It is the same program and the same code as on a single host; see [`protocol`] for the conversation and [`questions`] for
 //! what can be asked.

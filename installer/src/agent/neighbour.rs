@@ -24,8 +24,8 @@ pub fn find(asked: &FindNeighbour) -> anyhow::Result<Option<String>> {
     Ok(host.read_text("/proc/net/arp")?.and_then(|table| hardware_address(&table, address)))
 }
 
-/// Reads what `ip neighbour show` prints: `2001:db8::9 dev eth0 lladdr 02:00:00:00:00:09 REACHABLE`. One that did not answer has no
-/// `lladdr`, and `FAILED` behind one that did before.
+/// Reads what `ip neighbour show` prints: `2001:db8::9 dev eth0 lladdr 02:00:00:00:00:09 REACHABLE`. A neighbour that never answered has no
+/// `lladdr`; one that answered before and no longer does has `FAILED` behind it.
 fn link_address(shown: &str) -> Option<String> {
     let mut words = shown.lines().find(|line| !line.ends_with("FAILED"))?.split_whitespace();
     words.find(|word| *word == "lladdr")?;

@@ -1,11 +1,11 @@
 //! The conversation between the kinstall that leads and the one on a host.
 //!
-//! One question a process. To the host goes a line [`GREETING`], then a line of JSON with the
-//! [`Request`](super::questions::Request), and after [`ReceiveBundle`](super::questions::ReceiveBundle) the bundle's bytes to the
-//! end of input. Anything before the greeting is skipped: a password that `sudo` did not ask for. Back comes the greeting as
-//! well, after anything that the login shell printed, and then one [`Message`] a line.
+//! Each process answers one question. The leader sends a line [`GREETING`], then a line of JSON with the
+//! [`Request`](super::questions::Request), and after [`ReceiveBundle`](super::questions::ReceiveBundle) the bundle's bytes to the end of
+//! input. The host skips anything before the greeting, such as a password that `sudo` did not ask for. It answers with the greeting as
+//! well, after anything that the login shell printed, and then with one [`Message`] a line.
 //!
-//! Both ends are the same program, so that questions and answers need no compatible form. The greeting tells where they are not.
+//! Both ends are the same program, so that questions and answers need no compatible form. The greeting shows when they are not.
 
 use std::io::{self, BufRead, Read as _};
 
@@ -26,11 +26,11 @@ pub const MAX_LINE_BYTES: u64 = 64 << 20;
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Message<A> {
-    /// Something happened.
+    /// Progress or a finding, to be reported while the work goes on.
     Event(Event),
     /// The answer.
     Answer(A),
-    /// There is no answer, since something failed.
+    /// The reason why there is no answer.
     Failed(FailureReport),
 }
 
@@ -38,13 +38,13 @@ pub enum Message<A> {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum GreetingError {
-    /// Nobody greets.
+    /// The input ended, or was too long, without a greeting.
     #[error("the other side did not send `{GREETING}`")]
     Missing,
-    /// The other end speaks another version.
+    /// The other end speaks another version of the protocol.
     #[error("the other kinstall is another version: it says `{found}`, this one says `{GREETING}`")]
     OtherVersion {
-        /// What it says.
+        /// The greeting that it sent.
         found: String,
     },
     /// Reading failed.
@@ -55,7 +55,7 @@ pub enum GreetingError {
 /// Skips what comes before the greeting.
 ///
 /// # Errors
-/// When the input ends, or goes on for too long, without a greeting, or with that of another version.
+/// When the input ends or goes on for too long without a greeting, or when the greeting is of another version.
 pub fn skip_to_greeting(input: &mut impl BufRead) -> Result<(), GreetingError> {
     let mut noise = input.take(MAX_NOISE_BYTES);
     let mut line = Vec::new();

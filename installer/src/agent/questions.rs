@@ -115,7 +115,7 @@ questions! {
 pub struct SurveyHost {
     /// The roles that the host is to have.
     pub roles: Vec<Role>,
-    /// The list of the bundle that is to be installed, where there is one.
+    /// The list of the bundle to install, if one was given.
     pub list: Option<Digest>,
 }
 
@@ -131,15 +131,15 @@ pub struct Survey {
     pub holds_bundle: bool,
     /// The list of the bundle that the host was installed from.
     pub installed: Option<Digest>,
-    /// The cluster that it was set up as, as far as it knows it.
+    /// The cluster that it was set up as part of, as far as the host knows it.
     pub standing: Option<ClusterSpec>,
-    /// How far its control plane is.
+    /// The state of its control plane.
     pub control_plane: StepState,
-    /// How far its member of etcd is.
+    /// The state of its member of etcd.
     pub etcd: StepState,
-    /// How far it is with joining as a worker.
+    /// The state of its join as a worker.
     pub join: StepState,
-    /// The restoration that it is part of.
+    /// The restoration that it takes part in.
     pub restoration: Option<RestorationMark>,
 }
 
@@ -150,13 +150,13 @@ pub struct ReceiveBundle {
     pub trust: Trust,
 }
 
-/// Records which backup the host is set up from. Where its share has the data of etcd, the snapshot follows the question on standard
-/// input; it is verified before it is kept.
+/// Records which backup the host is set up from. If its share has the data of etcd, the snapshot follows the question on standard input; it
+/// is verified before it is kept.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct BeginRestoration {
     /// The backup's list.
     pub list: Box<BackupList>,
-    /// What of the backup the host gets.
+    /// The part of the backup that the host gets.
     pub share: Share,
 }
 
@@ -164,7 +164,7 @@ pub struct BeginRestoration {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Origin {
-    /// It is made, or stands already.
+    /// It is newly made, or exists already.
     #[default]
     Installation,
     /// A backup.
@@ -193,7 +193,7 @@ pub struct PreviewPlan {
     pub work: Box<Work>,
 }
 
-/// Does what a phase asks of the host. The answer is the ids of the steps that changed something.
+/// Does the host's work of a phase. The answer is the ids of the steps that changed something.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ApplyPhase {
     /// The phase.
@@ -272,9 +272,9 @@ pub struct FindNeighbour {
 pub struct DrainNode {
     /// The node.
     pub name: DnsName,
-    /// What comes after.
+    /// What follows the drain.
     pub purpose: Purpose,
-    /// How long it may take.
+    /// The longest that it may take.
     pub timeout_seconds: u64,
 }
 
@@ -292,7 +292,7 @@ pub struct DeleteNode {
     pub name: DnsName,
 }
 
-/// Reports what the host was set up from and how far an upgrade of it is. Changes nothing.
+/// Reports what the host was set up from, and how far it is in an upgrade. Changes nothing.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ReadStanding {
     /// The host's name in cluster.yaml.
@@ -301,7 +301,7 @@ pub struct ReadStanding {
     pub spec: Box<ClusterSpec>,
 }
 
-/// Reports what the API server of the host tells of the cluster. Changes nothing.
+/// Reports what the host's API server says about the cluster. Changes nothing.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct ReadClusterState {
     /// The version that the cluster is to have.
@@ -326,13 +326,13 @@ pub struct PreviewRollback {}
 pub struct RollbackPreview {
     /// The Kubernetes that the upgrade led to.
     pub from: KubeVersion,
-    /// The Kubernetes that comes back.
+    /// The Kubernetes that the host returns to.
     pub to: KubeVersion,
-    /// In order; none where nothing that runs was changed.
+    /// In order; empty if nothing that runs was changed.
     pub acts: Vec<Act>,
 }
 
-/// Takes the host back to what it ran before an upgrade that is not finished. The answer is the ids of what was done. The host counts as
+/// Takes the host back to what it ran before an upgrade that is not finished. The answer is the ids of the acts. The host counts as
 /// upgraded in part until [`EndRollback`].
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct RollBackHost {}
@@ -348,7 +348,7 @@ pub struct ListCertificates {
     pub warn_days: u32,
 }
 
-/// Reports what a renewal would do. Changes nothing.
+/// Reports what a renewal would change. Changes nothing.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PreviewRenewal {
     /// Which certificates.
@@ -371,17 +371,17 @@ pub struct AddSans {
     pub names: Vec<String>,
 }
 
-/// Collects what somebody far away needs to find a fault, without secrets. Changes nothing.
+/// Collects what somebody elsewhere needs to find a fault, without secrets. Changes nothing.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CollectSupport {
     /// How many hours of logs.
     pub hours: u32,
 }
 
-/// Reports how the host is, and in what cluster.yaml differs from what it was set up from. Changes nothing.
+/// Reports the host's state, and where cluster.yaml differs from the one that it was set up from. Changes nothing.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ReadStatus {
-    /// The cluster, as far as it concerns this host, as whoever asks has it.
+    /// The cluster, as far as it concerns this host, in the version of the one who asks.
     pub spec: Box<ClusterSpec>,
     /// Whether unpacked images are compared with their layers.
     pub deep: bool,
@@ -390,13 +390,13 @@ pub struct ReadStatus {
 /// Compares the host with the bundle that it was set up from. Changes nothing.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct AuditHost {
-    /// The cluster, as far as it concerns this host, as whoever asks has it.
+    /// The cluster, as far as it concerns this host, in the version of the one who asks.
     pub spec: Box<ClusterSpec>,
     /// The keys to verify the host's part of the bundle with.
     pub trust: Trust,
-    /// The list of the bundle that the host has to be set up from, where one was given.
+    /// The list of the bundle that the host has to be set up from, if one was given.
     pub list: Option<Digest>,
-    /// How far images are looked into.
+    /// How deeply images are compared.
     pub depth: ImageDepth,
 }
 
@@ -404,7 +404,7 @@ pub struct AuditHost {
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct ResetHost {}
 
-/// Removes kinstall from a host that it has not changed; from any other it removes nothing.
+/// Removes kinstall from a host that it has not changed; from any other host it removes nothing.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct RemoveKinstall {}
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::report::{Event, Observer};
 
-/// A packet and one retransmission of it fit into this time; a firewall that drops both is noticed then.
+/// Long enough for a packet and one retransmission of it; a firewall that drops both is noticed then.
 const CONNECT_WITHIN: Duration = Duration::from_secs(4);
 /// Connections that are tried at the same time.
 const AT_ONCE: usize = 64;
@@ -23,13 +23,13 @@ pub fn listen(ports: &[u16], mut input: impl Read, observer: &impl Observer) -> 
         }
     }
     observer.event(&Event::Listening);
-    // The kernel completes connections up to the backlog; none has to be accepted.
+    // The kernel completes connections up to the backlog; the program need not accept any.
     io::copy(&mut input, &mut io::sink())?;
     Ok(())
 }
 
 fn bind(port: u16) -> io::Result<TcpListener> {
-    // Takes IPv4 as well, except where IPv6 is switched off.
+    // Takes IPv4 as well, unless IPv6 is switched off.
     TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).or_else(|error| match error.kind() {
         io::ErrorKind::AddrInUse => Err(error),
         _ => TcpListener::bind(("0.0.0.0", port)),

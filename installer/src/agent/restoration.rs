@@ -12,7 +12,7 @@ use crate::backup::BackupList;
 use crate::host::Host;
 use crate::restoration;
 
-/// Records which backup this host is set up from, and keeps the snapshot that comes on `input`, where it gets one.
+/// Records which backup this host is set up from, and keeps the snapshot that comes on `input`, if it gets one.
 pub fn begin(asked: &BeginRestoration, input: impl Read, leader: &LeaderLink) -> anyhow::Result<()> {
     let _lock = wait_for_lock(leader)?;
     let BeginRestoration { list, share } = asked;
@@ -64,7 +64,7 @@ mod tests {
     use crate::fixture;
     use kbundle_format::Digest;
 
-    /// What is kept of `sent`, and how much progress was told last.
+    /// The bytes that are kept of `sent`, and the progress that was reported last.
     fn received(sent: &[u8]) -> Result<(Vec<u8>, (u64, u64)), String> {
         let list = BackupList {
             schema: SCHEMA,

@@ -1,4 +1,4 @@
-//! The way back of this host from an upgrade of its cluster.
+//! Rolls this host back from an upgrade of its cluster.
 
 use super::leader_link::LeaderLink;
 use super::questions::RollbackPreview;
@@ -6,14 +6,14 @@ use super::work::wait_for_lock;
 use crate::host::Host;
 use crate::rollback::{FormerHost, Store};
 
-/// What the way back is. Changes nothing.
+/// Reports what a rollback would do. Changes nothing.
 pub fn preview() -> anyhow::Result<RollbackPreview> {
     let host = Host::local()?;
     let rollback = FormerHost::read(&host)?.decide(&host, Store::KeptIfReadable)?;
     Ok(RollbackPreview { from: rollback.from, to: rollback.to, acts: rollback.acts })
 }
 
-/// Goes back, and returns what was done. The mark of a rollback stays, so that it can be repeated.
+/// Rolls back, and returns what was done. The mark of the rollback stays, so that it can be repeated.
 pub fn roll_back(leader: &LeaderLink) -> anyhow::Result<Vec<String>> {
     let lock = wait_for_lock(leader)?;
     let mut host = Host::local()?;

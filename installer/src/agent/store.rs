@@ -1,4 +1,4 @@
-//! What a host was sent and keeps: kinstall itself, and its part of the bundle.
+//! What a host keeps of what it was sent: kinstall itself, and its part of the bundle.
 
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -14,9 +14,9 @@ use kbundle_format::{BundleStream, Digest, Entry, IndexedBundle, Role};
 use super::leader_link::LeaderLink;
 use crate::trust::Trust;
 
-/// The directory; a reset removes it with kinstall's own.
+/// Holds everything that was sent; a reset removes it together with kinstall's own directory.
 pub const DIRECTORY: &str = "/var/lib/kinstall/agent";
-/// The program that was sent.
+/// The kinstall that was sent.
 pub const PROGRAM: &str = "/var/lib/kinstall/agent/kinstall";
 const BUNDLE: &str = "bundle.tar.zst";
 
@@ -73,7 +73,7 @@ fn receive_into(
     copy.commit().context("cannot keep the bundle")
 }
 
-/// Takes the file from the thread that wrote it, which is about to end.
+/// Takes the file from the thread that wrote it and is about to end.
 fn into_inner<T>(mut shared: Arc<Mutex<T>>) -> anyhow::Result<T> {
     for _ in 0..1000 {
         match Arc::try_unwrap(shared) {
@@ -85,7 +85,7 @@ fn into_inner<T>(mut shared: Arc<Mutex<T>>) -> anyhow::Result<T> {
     bail!("the bundle was read to its end, and its reader has not stopped")
 }
 
-/// Reads, and writes a copy of what is read.
+/// A reader that writes a copy of what it reads.
 struct Tee<R> {
     input: R,
     copy: Arc<Mutex<AtomicFile>>,

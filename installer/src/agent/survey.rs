@@ -25,7 +25,7 @@ pub fn survey(asked: &SurveyHost) -> anyhow::Result<Survey> {
         join: host.ledger().state_of(Join.id()),
         restoration: RestorationMark::read(&host)?,
         facts,
-        // Last, since it is compared with a clock that is read when the answer arrives.
+        // Last, since the leader compares it with its own clock when the answer arrives.
         clock_milliseconds: milliseconds(),
     })
 }

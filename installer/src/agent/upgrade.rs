@@ -1,4 +1,4 @@
-//! A part of an upgrade on this host, and what a leader has to know of it before.
+//! A part of an upgrade on this host, and what a leader has to know about the host before it.
 
 use std::borrow::Cow;
 
@@ -21,7 +21,7 @@ use crate::upgrade::standing::{self, Standing, resumes};
 use crate::upgrade::unfinished::{self, Mark};
 use crate::{recovery, restoration_records};
 
-/// How this host stands. Refuses one that is part of another cluster, or called otherwise.
+/// The host's state before an upgrade. Refuses a host that is part of another cluster, or has another name.
 pub fn read_standing(asked: &ReadStanding) -> anyhow::Result<Standing> {
     let host = Host::local()?;
     restoration_records::refuse_unfinished(&host)?;

@@ -1,4 +1,4 @@
-//! A phase of an installation on this host: the same plan and the same steps as on a single one.
+//! A phase of an installation on this host: the same plan and the same steps as for a single host.
 
 use std::borrow::Cow;
 use std::ops::ControlFlow;
@@ -44,7 +44,7 @@ pub fn wait_for_lock(leader: &LeaderLink) -> anyhow::Result<Lock> {
     lock.refused().hint("check what that process does, and run the same command again when it has ended")
 }
 
-/// Gathers what decisions about this host need, with the list of the bundle that it holds.
+/// Gathers what decisions about this host need, including the list of the bundle that it holds.
 pub fn gather<'a>(work: &'a Work, host: &Host, bundle: &'a IndexedBundle) -> Result<OwnedInputs<'a>, InputsError> {
     OwnedInputs::gather(host, Cow::Borrowed(&work.spec), Some(work.host.as_str()), Cow::Borrowed(bundle.list()))
 }
@@ -57,7 +57,7 @@ pub fn records(work: &Work, bundle: &IndexedBundle) -> Records {
     Records::of(bundle, &work.trust, work.spec.clone(), Some(work.host.to_string()))
 }
 
-/// The plan of this host; of a restoration, with what the host does besides.
+/// The plan of this host; for a restoration, with what the host does besides.
 fn whole_plan(work: &Work, host: &Host, inputs: &Inputs<'_>) -> anyhow::Result<Plan> {
     let plan = plan_of(plan(inputs))?;
     match work.origin {
@@ -66,7 +66,7 @@ fn whole_plan(work: &Work, host: &Host, inputs: &Inputs<'_>) -> anyhow::Result<P
     }
 }
 
-/// Does what `phase` asks of this host, and returns the steps that changed something.
+/// Does the host's work of `phase`, and returns the steps that changed something.
 pub fn apply(work: &Work, phase: Phase, leader: &LeaderLink) -> anyhow::Result<Vec<String>> {
     let lock = wait_for_lock(leader)?;
     let host = Host::local()?;
@@ -87,7 +87,7 @@ pub fn apply(work: &Work, phase: Phase, leader: &LeaderLink) -> anyhow::Result<V
     Ok(changed.into_iter().map(str::to_owned).collect())
 }
 
-/// Says what would be done, phase by phase.
+/// Reports what would be done, phase by phase.
 pub fn look(work: &Work, leader: &LeaderLink) -> anyhow::Result<()> {
     let host = Host::local()?;
     let bundle = store::open(&work.trust)?;

@@ -1,4 +1,4 @@
-//! What of a host belongs into a backup.
+//! What belongs into a backup of a host.
 
 use anyhow::{Context as _, anyhow};
 use kbundle_format::{ComponentName, Digest, Role};
@@ -15,7 +15,7 @@ use crate::steps::etcd::snapshot::EtcdSnapshot;
 use crate::steps::{ControlPlane, Etcd, Step, shared_keys};
 use crate::{recovery, restoration_records};
 
-/// What goes into a backup beside the snapshot; the list has all of it, and the snapshot.
+/// What goes into a backup. The list names all of it, and the snapshot.
 pub struct Collected {
     /// The list.
     pub list: BackupList,

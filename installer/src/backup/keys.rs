@@ -1,4 +1,4 @@
-//! Who signs a backup: read from the files that a user names.
+//! Keys that sign backups, and keys of trusted signers: read from the files that a user names.
 
 use std::path::{Path, PathBuf};
 

@@ -10,10 +10,10 @@ use crate::join_file::Moment;
 pub const SCHEMA: u32 = 1;
 /// Files beside the snapshot are keys, certificates and a description.
 pub const MAX_FILE_BYTES: u64 = 16 << 20;
-/// Far above what the files of a control plane are.
+/// Far more than a control plane has files.
 const MAX_ENTRIES: usize = 100;
 
-/// What a backup is of, and what is in it.
+/// What a backup was made of, and what it contains.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BackupList {
@@ -48,7 +48,7 @@ pub struct BackupEntry {
 }
 
 impl BackupEntry {
-    /// Of `content`, under the name `path`.
+    /// The entry for `content`, under the name `path`.
     #[must_use]
     pub fn of(path: &str, content: &[u8]) -> Self {
         Self { path: path.to_owned(), size_bytes: content.len() as u64, digest: Digest::of(content) }
@@ -62,7 +62,7 @@ pub fn name_of(path: &str) -> String {
 }
 
 impl BackupList {
-    /// As it is signed and written.
+    /// The list in the form that is signed and written.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = serde_json::to_vec_pretty(self).expect("a list is plain data");

@@ -2,8 +2,8 @@
 //!
 //! A backup is an age file (<https://age-encryption.org/v1>) around a tar, which `age -d` and `tar` open:
 //!
-//! 1. `backup.json`, the [`BackupList`]: of which cluster and versions, and every other entry with its size and digest.
-//! 2. `backup.json.sig`: a signature over it by a key of the site.
+//! 1. `backup.json`, the [`BackupList`]: the cluster, the versions, and every other entry with its size and digest.
+//! 2. `backup.json.sig`: a signature over the list by a key of the site.
 //! 3. The files that are secret, and `cluster.yaml`.
 //! 4. `etcd/snapshot.db`.
 //!
@@ -33,5 +33,5 @@ const SIGNATURE: &str = "backup.json.sig";
 pub const SPEC: &str = "cluster.yaml";
 /// The snapshot of etcd, which comes last.
 pub const SNAPSHOT: &str = "etcd/snapshot.db";
-/// Before the absolute path of a file of the host.
+/// The prefix of a file of the host; its absolute path follows.
 const FILES: &str = "files";

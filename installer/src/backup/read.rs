@@ -1,4 +1,4 @@
-//! Reading a backup: opened, its signature verified, and then each entry compared with the list.
+//! Reads a backup: opens it, verifies its signature, and then compares each entry with the list.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
@@ -9,7 +9,7 @@ use kbundle_format::{Hasher, SignatureFile, TrustPolicy, VerifyingKey};
 use super::list::BackupList;
 use super::{LIST, SIGNATURE, SNAPSHOT};
 
-/// Far above what a list or a signature is.
+/// Far larger than a list or a signature.
 const MAX_LIST_BYTES: u64 = 1 << 20;
 
 /// A backup of which every byte was verified, without the snapshot.
@@ -20,29 +20,29 @@ pub struct Opened {
     pub files: BTreeMap<String, Vec<u8>>,
 }
 
-/// Why a file is not used as a backup.
+/// Why a file cannot be used as a backup.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BackupError {
-    /// It is not opened.
+    /// It cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// It was opened, and what follows is not what was written.
+    /// It was opened, but its content is not what was written.
     #[error("it is damaged or not complete: {reason}")]
     Damaged {
-        /// What was found.
+        /// What is wrong with it.
         reason: String,
     },
-    /// Nobody who is trusted signed it.
+    /// No trusted key signed it.
     #[error("none of the keys given with `--backup-key` signed it: it is of another cluster, or forged")]
     Unsigned,
-    /// A list of another version or form.
+    /// Its list has another version or form.
     #[error("its list cannot be used: {reason}")]
     List {
         /// What is wrong.
         reason: String,
     },
-    /// What takes the snapshot.
+    /// The writer of the snapshot failed.
     #[error("cannot write the snapshot of etcd")]
     Snapshot {
         /// The cause.
@@ -53,7 +53,7 @@ pub enum BackupError {
 /// Reads all of `input`, verifies it, and copies the snapshot of etcd into `snapshot` on the way.
 ///
 /// # Errors
-/// What was copied until then is not to be used.
+/// Do not use what was copied until then.
 pub fn read(
     input: impl Read,
     opener: &Opener,
@@ -111,7 +111,7 @@ fn small<R: Read>(entries: &mut tar::Entries<'_, R>, name: &str, most: u64) -> R
     Ok(bytes)
 }
 
-/// Tells a backup that ends early from a disk that is full.
+/// Distinguishes a backup that ends early from a disk that is full.
 fn copy(from: &mut impl Read, to: &mut impl Write) -> Result<(), BackupError> {
     let mut buffer = vec![0; 1 << 16];
     loop {

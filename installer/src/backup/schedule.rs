@@ -1,4 +1,4 @@
-//! Regular backups: a timer of systemd that runs `kinstall backup --to`, and what is known of the last one.
+//! Regular backups: a systemd timer that runs `kinstall backup --to`, and what is known about the last backup.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -17,20 +17,20 @@ pub const TIMER: &str = "kinstall-backup.timer";
 const SERVICE: &str = "kinstall-backup.service";
 const TIMER_PATH: &str = "/etc/systemd/system/kinstall-backup.timer";
 const SERVICE_PATH: &str = "/etc/systemd/system/kinstall-backup.service";
-/// What was written last, below kinstall's own directory.
+/// The record of the last backup, below kinstall's own directory.
 const LAST: &str = "last-backup.json";
 
-/// What is backed up how often, and for whom.
+/// A schedule: what is backed up, how often, and for whom.
 pub struct Schedule {
-    /// The folder.
+    /// The folder that the backups are written to.
     pub folder: PathBuf,
-    /// Between two backups.
+    /// The time between two backups.
     pub every: Duration,
-    /// How many stay in the folder.
+    /// How many backups stay in the folder.
     pub keep: usize,
     /// Who can open them.
     pub recipients: Vec<Recipient>,
-    /// Or the file with the passphrase that opens them.
+    /// The file with a passphrase that opens them, instead of recipients.
     pub passphrase_file: Option<PathBuf>,
     /// The key that signs them.
     pub sign_key: PathBuf,
@@ -83,7 +83,7 @@ impl Schedule {
     }
 }
 
-/// An absolute path as a unit of systemd has it. One with letters that mean something there is refused.
+/// An absolute path in the form that a unit of systemd takes. A path with letters that mean something there is refused.
 fn word(path: &Path) -> anyhow::Result<String> {
     let absolute = std::path::absolute(path).context("this folder has no name")?;
     let text = absolute.to_string_lossy().into_owned();
@@ -96,7 +96,7 @@ fn word(path: &Path) -> anyhow::Result<String> {
         .hint("take a path of letters, digits and `/`, `.`, `-`, `_`, `+`, `@`, `:`")
 }
 
-/// Takes the timer away; `true` where there was one. Backups stay.
+/// Removes the timer; `true` if there was one. Backups stay.
 pub fn stop(host: &mut Host) -> anyhow::Result<bool> {
     if !is_there(host) {
         return Ok(false);
@@ -116,12 +116,12 @@ pub fn is_there(host: &Host) -> bool {
     host.exists(TIMER_PATH)
 }
 
-/// Notes a backup that was written into a folder.
+/// Records that a backup was written into a folder.
 pub fn note(host: &Host, last: &LastBackup) -> anyhow::Result<()> {
     Ok(host.keep_record(LAST, &serde_json::to_vec(last)?)?)
 }
 
-/// How scheduled backups are; `None` if none are scheduled.
+/// The state of scheduled backups; `None` if none are scheduled.
 pub fn look(host: &Host) -> anyhow::Result<Option<ScheduledBackups>> {
     if !is_there(host) {
         return Ok(None);
@@ -152,7 +152,7 @@ mod tests {
         }
     }
 
-    /// systemd, for which the service is as the root's `service` says.
+    /// A fake systemd whose service is in the state that the root's file `service` says.
     fn systemctl(root: &Path, command: &Command) -> Option<String> {
         let state = fs_err::read_to_string(root.join("service")).ok()?;
         let unit = command.arguments.iter().find(|word| word.ends_with(".service"))?;

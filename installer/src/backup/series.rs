@@ -1,4 +1,4 @@
-//! Backups in a folder: how they are called, and which of them are not kept.
+//! Backups in a folder: their names, and which of them to delete.
 
 use crate::join_file::Moment;
 
@@ -10,7 +10,7 @@ pub fn name(cluster: &str, moment: Moment) -> String {
     format!("{cluster}-{}{ENDING}", moment.in_file_names())
 }
 
-/// Of `names`, those of backups of `cluster` that are not among the `keep` newest, by the moment in the name. Other files are nobody's.
+/// Of `names`, the backups of `cluster` that are not among the `keep` newest by the moment in the name. Other files are left out.
 #[must_use]
 pub fn surplus(names: &[String], cluster: &str, keep: usize) -> Vec<String> {
     let mut ours: Vec<_> = names.iter().filter(|name| is_of(name, cluster)).cloned().collect();

@@ -1,4 +1,4 @@
-//! Writing a backup.
+//! Writes a backup.
 
 use std::io::{self, Read, Write};
 
@@ -10,7 +10,7 @@ use super::{LIST, SIGNATURE, Seal};
 /// Streams a backup into `output`: the list, its signature, `files` in the order of the list, and the snapshot.
 ///
 /// # Errors
-/// Also where `snapshot` has another size than the list says.
+/// Also when the size of `snapshot` is not the one in the list.
 pub fn write<W: Write>(
     output: W,
     list: &BackupList,
@@ -44,7 +44,7 @@ fn append(tar: &mut tar::Builder<impl Write>, path: &str, size_bytes: u64, conte
     tar.append_data(&mut header, path, content)
 }
 
-/// Counts what is read. The tar would not notice that there is less than its header says.
+/// Counts what is read: the tar would not notice content that is shorter than its header says.
 struct Counted<R> {
     reader: R,
     bytes: u64,

@@ -1,5 +1,5 @@
-//! Has kubeadm make certificates in a directory of their own, since it writes in place: a power cut there would leave half a file.
-//! What it made is looked at, and then put in place by a rename.
+//! Lets kubeadm make certificates in a separate directory. kubeadm writes in place, where a power cut would leave half a file. kinstall
+//! checks what kubeadm made, and then puts it in place by a rename.
 
 use std::collections::BTreeSet;
 
@@ -14,13 +14,13 @@ use crate::pki::Signature;
 
 /// Below kubeadm's directory, which a reset removes.
 const ASIDE: &str = "/etc/kubernetes/renewal";
-/// The authorities, which are linked there, so that their keys are not copied.
+/// Authorities to link there, so that their keys are not copied.
 const AUTHORITIES: [&str; 2] = ["ca", "front-proxy-ca"];
 
 /// Where the API server's names come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Names<'a> {
-    /// The certificate that is there; kubeadm's configuration where it cannot be read.
+    /// The certificate that is there, or kubeadm's configuration if that certificate cannot be read.
     Kept,
     /// kubeadm's configuration, which has every name of the certificate that is there.
     Configured,
@@ -31,15 +31,15 @@ pub enum Names<'a> {
 /// Renews one of kubeadm's certificates and puts it in place.
 pub fn renew(host: &mut Host, name: Renewable, names: Names<'_>) -> anyhow::Result<()> {
     let made = prepare(host).and_then(|()| make(host, name, names));
-    // It holds a key, so it goes whatever came of it.
+    // It holds a key, so it is removed even if the renewal failed.
     let removed = host.remove_claimed(ASIDE);
     made?;
     removed?;
     Ok(())
 }
 
-/// Renews the certificate of this host's API server with the names of kubeadm's configuration. It may lack those in `gone`. Nothing
-/// reads it before a restart.
+/// Renews the certificate of this host's API server with the names of kubeadm's configuration, which may lack those in `gone`. The API
+/// server does not read it before a restart.
 pub fn remake_apiserver(host: &mut Host, gone: &BTreeSet<String>) -> anyhow::Result<()> {
     renew(host, Renewable::Apiserver, Names::Without(gone))
 }
@@ -56,7 +56,7 @@ fn prepare(host: &mut Host) -> anyhow::Result<()> {
     Ok(host.write_file(&format!("{ASIDE}/kubeadm.yaml"), aside(&configuration)?.as_bytes(), 0o600)?)
 }
 
-/// The configuration with the directory aside as that of the certificates.
+/// The configuration with the separate directory as the directory of the certificates.
 fn aside(configuration: &str) -> anyhow::Result<String> {
     const KIND: &str = "kind: ClusterConfiguration\n";
     if !configuration.contains(KIND) || configuration.contains("\ncertificatesDir:") {
@@ -68,12 +68,12 @@ fn aside(configuration: &str) -> anyhow::Result<String> {
 fn make(host: &mut Host, name: Renewable, names: Names<'_>) -> anyhow::Result<()> {
     let configuration = format!("--config={ASIDE}/kubeadm.yaml");
     if let Some(phase) = name.as_str().strip_suffix(".conf") {
-        // `certs renew` knows no other directory for kubeconfigs.
+        // `certs renew` cannot write kubeconfigs to another directory.
         let directory = format!("--kubeconfig-dir={ASIDE}");
         kubeadm(host, &["init", "phase", "kubeconfig", phase, &directory, &configuration])?;
         return take(host, &format!("{DIRECTORY}/{name}"), &[name.as_str()], names);
     }
-    // `certs renew` needs one that can be read.
+    // `certs renew` needs a present certificate that can be read.
     if names == Names::Kept && read(host, &format!("{PKI}/{name}.crt")).is_ok() {
         for file in [format!("{name}.crt"), format!("{name}.key")] {
             let present = host.read(&format!("{PKI}/{file}"))?.unwrap_or_default();
@@ -83,7 +83,7 @@ fn make(host: &mut Host, name: Renewable, names: Names<'_>) -> anyhow::Result<()
     } else {
         kubeadm(host, &["init", "phase", "certs", name.as_str(), &configuration])?;
     }
-    // The key first: an API server that reads both between the two keeps what it has, and one that starts is started again.
+    // The key first: an API server that reads both in between keeps the pair that it has; one that starts in between is started again.
     take(host, &format!("{PKI}/{name}.crt"), &[&format!("{name}.key"), &format!("{name}.crt")], names)
 }
 
@@ -92,7 +92,7 @@ fn kubeadm(host: &Host, arguments: &[&str]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Puts files from aside in place, after a look at the certificate among them, which will lie at `path`.
+/// Checks the new certificate, whose final place is `path`, and puts the files in place.
 fn take(host: &mut Host, path: &str, files: &[&str], names: Names<'_>) -> anyhow::Result<()> {
     let directory = path.rsplit_once('/').map_or(DIRECTORY, |(directory, _)| directory);
     let (_, file) = path.rsplit_once('/').unwrap_or_default();
@@ -111,7 +111,7 @@ fn has_extension(file: &str, extension: &str) -> bool {
     file.rsplit_once('.').is_some_and(|(_, found)| found == extension)
 }
 
-/// Refuses what is not a certificate of the authority that signed the one in place, or lacks a name that it has.
+/// Refuses a certificate that was not signed by the authority of the one in place, or that lacks one of its names.
 fn refuse_unfit(host: &Host, present: &str, made: &str, names: Names<'_>) -> anyhow::Result<()> {
     let new = read(host, made).map_err(anyhow::Error::msg)?;
     let signed = AUTHORITIES.iter().any(|authority| {
@@ -121,7 +121,7 @@ fn refuse_unfit(host: &Host, present: &str, made: &str, names: Names<'_>) -> any
     if !signed {
         bail!("no authority of the cluster signed it");
     }
-    // One that cannot be read has no names to keep.
+    // A certificate that cannot be read has no names to keep.
     let Ok(old) = read(host, present) else { return Ok(()) };
     let may_go = |name: &String| matches!(names, Names::Without(gone) if gone.contains(name));
     let lost = old[0].names.iter().filter(|name| !new[0].names.contains(name) && !may_go(name));

@@ -87,7 +87,7 @@ pub struct Content {
     pub days_left: i64,
 }
 
-/// When a certificate ends too soon.
+/// From which date on a certificate ends too soon.
 #[derive(Clone, Copy, Debug)]
 pub struct Moment {
     /// The time that counts as now.
@@ -97,7 +97,7 @@ pub struct Moment {
 }
 
 impl Moment {
-    /// By this host's clock.
+    /// The moment by this host's clock.
     #[must_use]
     pub fn now(warn_days: u32) -> Self {
         Self { now: OffsetDateTime::now_utc(), warn_days }
@@ -131,7 +131,7 @@ pub fn judge(host: &Host, place: &CertificatePlace, Moment { now, warn_days }: M
         Ok(chain) => chain,
         Err(reason) => return CertificateReport { problem: Some(reason), ..report },
     };
-    // It is there: an empty chain is an error.
+    // There is a first one: an empty chain is an error.
     let certificate = &chain[0];
     let (verified, distrust) = match signature(host, &place.authority, &chain) {
         Ok(Signature::Good) => (Some(true), None),
@@ -179,7 +179,7 @@ fn signature(host: &Host, authority: &Authority, chain: &[Certificate]) -> Resul
     Ok(read_authority.map_or(Signature::Foreign, |authority| chain[0].signature_by(&authority)))
 }
 
-/// The certificates in a file, PEM or kubeconfig: at least one, that of the holder first.
+/// The certificates in a PEM file or a kubeconfig: at least one, the holder's first.
 pub fn read(host: &Host, path: &str) -> Result<Vec<Certificate>, String> {
     let text = match host.read(path) {
         Ok(Some(text)) => text,
@@ -194,7 +194,7 @@ pub fn read(host: &Host, path: &str) -> Result<Vec<Certificate>, String> {
     chain.ok_or_else(|| "it holds no certificate that can be read".to_owned())
 }
 
-/// The client certificate that a kubeconfig holds itself; `None` if it holds none that can be read.
+/// The client certificate that a kubeconfig contains; `None` if it contains none that can be read.
 #[must_use]
 pub fn certificate_of(kubeconfig: &str) -> Option<Certificate> {
     let [Part::Here(data), _] = credential(kubeconfig)? else { return None };
@@ -205,7 +205,7 @@ fn is_kubeconfig(path: &str) -> bool {
     path.rsplit_once('.').is_some_and(|(_, extension)| extension == "conf") || path.ends_with(KUBECONFIG_COPY)
 }
 
-/// The certificate that a kubeconfig holds or names, PEM.
+/// The certificate that a kubeconfig contains or names, in PEM.
 fn held(host: &Host, kubeconfig: &[u8]) -> Result<Vec<u8>, String> {
     let parts = credential(&String::from_utf8_lossy(kubeconfig));
     match parts {

@@ -1,6 +1,6 @@
-//! The certificates that a cluster uses on a host: which there are, how each is, and how kubeadm makes another.
+//! The certificates that a cluster uses on a host: which there are, in what state each is, and how kubeadm makes a new one.
 //!
-//! [`place`] says where they lie, [`look`] judges what is there, [`aside`] puts another in place.
+//! [`place`] knows their paths, [`look`] judges what is there, [`aside`] puts a new one in place.
 
 pub mod aside;
 pub mod look;

@@ -1,4 +1,4 @@
-//! Where the certificates of a host lie, by its roles.
+//! Where the certificates of a host are, by its roles.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,14 +13,14 @@ use crate::kubeadm::{self, AUTHORITY_PATH, PKI, Part, credential};
 use crate::kubectl::{ADMIN_KUBECONFIG, KUBELET_KUBECONFIG};
 use crate::topology::Member;
 
-/// What ends the path of a copy of the administrator's kubeconfig.
+/// The end of the path of a copy of the administrator's kubeconfig.
 pub const KUBECONFIG_COPY: &str = "/.kube/config";
 const FRONT_PROXY_AUTHORITY: &str = "/etc/kubernetes/pki/front-proxy-ca.crt";
 /// The certificate that a kubelet signs for itself when it has none to serve with.
 pub const KUBELET_SERVER: &str = "/var/lib/kubelet/pki/kubelet.crt";
 /// The key to it.
 pub const KUBELET_SERVER_KEY: &str = "/var/lib/kubelet/pki/kubelet.key";
-/// The one that the cluster signs for it, where the kubelet asks for one.
+/// The certificate that the cluster signs for the kubelet, if the kubelet asks for one.
 const KUBELET_SERVER_SIGNED: &str = "/var/lib/kubelet/pki/kubelet-server-current.pem";
 
 /// Who renews a certificate before it ends.
@@ -83,7 +83,7 @@ impl Renewable {
         Self::KubeletServer,
     ];
 
-    /// Its name; for kubeadm's, the one that kubeadm has for it.
+    /// Its name; kubeadm's own name for the certificates that kubeadm makes.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -119,12 +119,12 @@ impl FromStr for Renewable {
     }
 }
 
-/// Whose signature a certificate needs.
+/// The authority that has to have signed a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Authority {
     /// That of the certificate in the file with this path.
     File(&'static str),
-    /// That of the last certificate in its own file.
+    /// The last certificate in the certificate's own file.
     Own,
 }
 
@@ -135,7 +135,7 @@ pub struct CertificatePlace {
     pub name: String,
     /// The file: PEM, or a kubeconfig that holds it.
     pub path: String,
-    /// Whose signature it needs.
+    /// The authority that has to have signed it.
     pub authority: Authority,
     /// Who renews it.
     pub renewed_by: RenewedBy,
@@ -154,14 +154,14 @@ impl CertificatePlace {
         Self::new(name, path, Authority::Own, RenewedBy::Nobody)
     }
 
-    /// What `certs renew` calls it; `None` for what it does not renew.
+    /// Its name in `certs renew`; `None` if `certs renew` does not renew it.
     #[must_use]
     pub fn as_renewable(&self) -> Option<Renewable> {
         self.name.parse().ok().filter(|_| self.renewed_by == RenewedBy::Kinstall)
     }
 }
 
-/// The places of a host that does `this` in its cluster. What its roles need is among them also where the file is gone.
+/// The places on a host that is `this` member of its cluster. A place that its roles need is listed even if the file is gone.
 pub fn places(host: &Host, this: &Member) -> Result<Vec<CertificatePlace>, HostError> {
     let mut places = Vec::new();
     if this.has(Role::Etcd) {
@@ -214,7 +214,7 @@ fn of_control_plane(host: &Host) -> Vec<CertificatePlace> {
         kubeconfig(Renewable::ControllerManagerConf),
         kubeconfig(Renewable::SchedulerConf),
     ];
-    // Only the first control plane has it, in newer versions, and administrators are told to put it away.
+    // Only the first control plane has it, in newer versions, and administrators are told to put it elsewhere.
     let super_admin = kubeconfig(Renewable::SuperAdminConf);
     places.extend(host.exists(&super_admin.path).then_some(super_admin));
     let copies = kubeconfig_copies(host).into_iter();

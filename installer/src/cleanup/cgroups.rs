@@ -4,12 +4,12 @@ use crate::host::{Command, Host, HostError};
 
 /// Where the hierarchies are mounted.
 const ROOT: &str = "/sys/fs/cgroup";
-/// Where systemd keeps units that exist by a request alone.
+/// Where systemd keeps transient units.
 const TRANSIENT_UNITS: &str = "/run/systemd/transient";
 
-/// Lets go what is frozen in them. With cgroup v1 a frozen process does not even end when it is killed, and runc freezes a container's group
-/// for a moment to set its devices: a runc that is killed then leaves it so. With cgroup v2 a frozen process can be killed.
-/// Source: Documentation/admin-guide/cgroup-v1/freezer-subsystem.rst and cgroup-v2.rst of the kernel.
+/// Thaws frozen groups of pods. With cgroup v1 a frozen process does not end even when it is killed. runc freezes a container's group for a
+/// moment to set its devices; if runc is killed then, the group stays frozen. With cgroup v2 a frozen process can be killed. Source:
+/// Documentation/admin-guide/cgroup-v1/freezer-subsystem.rst and cgroup-v2.rst of the kernel.
 pub fn thaw(host: &Host) -> Result<(), HostError> {
     let freezer = format!("{ROOT}/freezer");
     for group in host.names_in(&freezer)?.iter().filter(|name| name.starts_with("kubepods")) {
@@ -18,7 +18,7 @@ pub fn thaw(host: &Host) -> Result<(), HostError> {
     Ok(())
 }
 
-/// From the top down: a group stays frozen while one above it is.
+/// From the top down: a group stays frozen while one of its parents is frozen.
 fn thaw_tree(host: &Host, group: &str) -> Result<(), HostError> {
     let state = format!("{group}/freezer.state");
     if host.read_text(&state)?.is_some_and(|state| state.trim_end() != "THAWED") {
@@ -49,8 +49,8 @@ pub fn remove(host: &Host) -> Result<(), HostError> {
     Ok(())
 }
 
-/// Removes what systemd keeps of slices that a program asked for. It may keep them although they are stopped, and then takes the next
-/// request for one that is there already, so that the next kubelet would have no group for its pods.
+/// Removes systemd's slices that a program asked for. systemd may keep them although they are stopped. It then takes the next request for
+/// one that exists already, and the next kubelet would have no group for its pods.
 fn forget_slices(host: &Host) -> Result<(), HostError> {
     let mut kept = host.names_in(TRANSIENT_UNITS)?;
     kept.retain(|name| name.starts_with("kubepods"));
@@ -63,7 +63,7 @@ fn forget_slices(host: &Host) -> Result<(), HostError> {
     Ok(())
 }
 
-/// Removes a group after those in it. Their files are the kernel's and go with them.
+/// Removes the groups in a group, and then the group itself. Their files belong to the kernel and go with them.
 fn remove_tree(host: &Host, group: &str) -> Result<(), HostError> {
     for name in host.names_in(group)? {
         let inner = format!("{group}/{name}");
@@ -72,7 +72,7 @@ fn remove_tree(host: &Host, group: &str) -> Result<(), HostError> {
         }
     }
     if !host.remove_runtime_directory(group)? && host.exists(group) {
-        // An empty group that stays does no harm, and goes at the next boot.
+        // An empty group that stays does no harm, and is gone after the next boot.
         tracing::warn!(group, "cannot remove a control group");
     }
     Ok(())

@@ -1,5 +1,5 @@
-//! What a cluster leaves in a running kernel: containers, mounts, network links and rules, control groups. None of it is on the
-//! ledger, since the kubelet, containerd and CNI plugins make it; a reboot would take it away too.
+//! Removes what a cluster leaves in a running kernel: containers, mounts, network links and rules, control groups. None of it is on the
+//! ledger, since the kubelet, containerd and CNI plugins make it. A reboot would remove it too.
 
 mod cgroups;
 mod mounts;
@@ -8,7 +8,7 @@ mod processes;
 
 use crate::host::{Change, Host, HostError};
 
-/// Takes all of it away. Nothing to do where neither containerd nor the kubelet was ever brought up by us.
+/// Removes all of it. Does nothing if kinstall never started containerd or the kubelet here.
 pub fn clean(host: &Host) -> Result<(), HostError> {
     let ours = |change: &Change| matches!(change, Change::Unit { name, .. } if name == "containerd.service" || name == "kubelet.service");
     if !host.ledger().changes().iter().any(ours) {
@@ -22,7 +22,7 @@ pub fn clean(host: &Host) -> Result<(), HostError> {
     network::empty_tunnel(host)?;
     network::remove_routes(host)?;
     network::remove_rules(host)?;
-    // Rules name sets: these go after them.
+    // Rules name sets, so the sets go after the rules.
     network::remove_sets_and_tables(host)?;
     cgroups::remove(host)
 }

@@ -3,7 +3,7 @@
 use crate::host::{Host, HostError};
 use crate::procfs::mounts;
 
-/// Below these, every mount is a pod's or was made by one. The directories themselves may be file systems that the site mounted.
+/// Every mount below these is a pod's or was made by one. The directories themselves may be file systems that the site mounted.
 const TREES: [&str; 4] = ["/run/containerd", "/var/lib/containerd", "/var/lib/kubelet", "/run/calico"];
 
 /// Unmounts all of them, the last mounted first.

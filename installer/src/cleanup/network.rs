@@ -7,19 +7,19 @@ use crate::host::{Command, Host, HostError};
 use crate::records::Records;
 use crate::steps::virtual_address;
 
-/// Where network namespaces have names.
+/// The directory of named network namespaces.
 const NAMESPACES: &str = "/run/netns";
 /// The protocols of `ip route` whose routes to pods Calico sets: Felix's own (`RouteTableProtocol`), and BIRD's (`rtnetlink.h`).
 const CALICO_ROUTES: [&str; 2] = ["80", "12"];
-/// What Calico's node keeps on every host that it ran on.
+/// What Calico's node keeps on every host that it has run on.
 const CALICO_NODE: &str = "/var/lib/calico/nodename";
 
-/// Removes the namespaces of pods; their ends of the veth pairs go with them, and so do those on the host.
+/// Removes the namespaces of pods. Their ends of the veth pairs go with them, and so do the ends on the host.
 pub fn remove_namespaces(host: &Host) -> Result<(), HostError> {
     for name in host.names_in(NAMESPACES)?.iter().filter(|name| name.starts_with("cni-")) {
         host.remove_runtime(&format!("{NAMESPACES}/{name}"))?;
     }
-    // It stays where it holds namespaces of others, or is mounted for them.
+    // The directory stays if it holds namespaces of others, or is mounted for them.
     host.remove_runtime_directory(NAMESPACES)?;
     Ok(())
 }
@@ -37,12 +37,12 @@ pub fn remove_virtual_address(host: &Host) -> Result<(), HostError> {
 
 /// Removes the links that CNI plugins and kube-proxy make.
 ///
-/// They are asked from the kernel: `/sys/class/net` shows those of another network namespace on a host inside of a container.
+/// The kernel is asked for them: on a host inside of a container, `/sys/class/net` shows the links of another network namespace.
 pub fn remove_links(host: &Host) -> Result<(), HostError> {
     let Some(shown) = host.run_if_installed(&Command::new("ip", ["-oneline", "link", "show"]))? else { return Ok(()) };
     for link in links(&shown.stdout).filter(|name| is_link_of_a_cluster(name)) {
         let deletion = Command::new("ip", ["link", "delete", link]);
-        // A pod's end of it may go meanwhile, with its network namespace, and takes this end along.
+        // Meanwhile a pod's end may go with its network namespace, and this end with it.
         if host.try_run(&deletion)?.code != Some(0) && is_there(host, link)? {
             host.run(&deletion)?;
         }
@@ -54,8 +54,8 @@ fn is_there(host: &Host, link: &str) -> Result<bool, HostError> {
     Ok(host.try_run(&Command::new("ip", ["link", "show", "dev", link]))?.code == Some(0))
 }
 
-/// Empties the tunnel of IP in IP, where Calico gave it an address. The kernel's module makes it and keeps it; the site may have a
-/// use of its own for it on a host without Calico.
+/// Removes the addresses of the IP-in-IP tunnel on a host with Calico, and switches it off. The kernel's module makes the tunnel and keeps
+/// it; on a host without Calico the site may use it.
 pub fn empty_tunnel(host: &Host) -> Result<(), HostError> {
     let Some(shown) = host.run_if_installed(&Command::new("ip", ["-oneline", "link", "show"]))? else { return Ok(()) };
     if host.exists(CALICO_NODE) && links(&shown.stdout).any(|name| name == "tunl0") {
@@ -65,8 +65,8 @@ pub fn empty_tunnel(host: &Host) -> Result<(), HostError> {
     Ok(())
 }
 
-/// Removes the routes to pods that Calico set, also to those of other hosts; those that lead through its links went with them.
-/// A routing daemon of the site may use BIRD's protocol too, but not for the pods' network.
+/// Removes the routes to pods that Calico set, including those to other hosts. Routes through Calico's links went with the links. A routing
+/// daemon of the site may use BIRD's protocol too, but not for the pods' network.
 pub fn remove_routes(host: &Host) -> Result<(), HostError> {
     if !host.exists(CALICO_NODE) {
         return Ok(());
@@ -109,7 +109,7 @@ fn routes_into<'a>(shown: &'a str, network: &Cidr) -> Vec<Vec<&'a str>> {
     shown.lines().filter(|line| !line.trim().is_empty()).filter_map(target).collect()
 }
 
-/// Interfaces of a cluster that have a name of their own.
+/// Interfaces of a cluster with fixed names.
 pub const LINKS: [&str; 10] = [
     "cni0",
     "flannel.1",
@@ -144,8 +144,8 @@ pub fn remove_rules(host: &Host) -> Result<(), HostError> {
     Ok(())
 }
 
-/// From what `iptables-save` prints, what `iptables-restore --noflush` needs to remove the cluster's chains and the rules that jump to
-/// them; empty where there are none. Rules of others stay, also in the same tables.
+/// Makes the input of `iptables-restore --noflush` that removes the cluster's chains and the rules that jump to them, from the output of
+/// `iptables-save`; empty if there are none. Rules of others stay, even in the same tables.
 fn removal(saved: &str) -> String {
     saved.split_inclusive("COMMIT\n").flat_map(removal_from_table).map(|line| line + "\n").collect()
 }
@@ -170,7 +170,7 @@ fn removal_from_table(table: &str) -> Vec<String> {
     script
 }
 
-/// Whether Calico says of a rule that it is its own: some of them, in chains of others, lead nowhere.
+/// Whether Calico marked a rule as its own: some of its rules are in chains of others and jump nowhere.
 fn is_marked(rule: &str) -> bool {
     ["--comment \"cali:", "--comment cali:"].iter().any(|mark| rule.contains(mark))
 }
@@ -179,8 +179,8 @@ fn is_ours(chain: &str) -> bool {
     ["KUBE-", "CNI-", "FLANNEL-", "cali-"].iter().any(|prefix| chain.starts_with(prefix))
 }
 
-/// Removes the IP sets of kube-proxy and Calico, which no rule uses any more, and the tables that kube-proxy, Flannel and
-/// Calico have for themselves where they work by nftables. Only where the host has the programs for it: theirs are gone with the pods.
+/// Removes the IP sets of kube-proxy and Calico, which no rule uses any more, and the tables that kube-proxy, Flannel and Calico have in
+/// nftables. Only if the host has `ipset` and `nft`: the pods' own programs are gone with the pods.
 pub fn remove_sets_and_tables(host: &Host) -> Result<(), HostError> {
     let listed = |program: &str, arguments: &[&str]| {
         let output = host.run_if_installed(&Command::new(program, arguments.iter().copied()))?;

@@ -9,7 +9,7 @@ use nix::unistd::Pid;
 use super::cgroups;
 use crate::host::{Host, HostError, Process};
 
-/// How long killed processes may take to go: one in uninterruptible sleep goes when its disk answers.
+/// How long to wait for killed processes: one in uninterruptible sleep ends only when its disk answers.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Ends every process of a pod and every shim of the bundle's containerd, and waits until they are gone.
@@ -25,7 +25,7 @@ pub fn kill_containers(host: &Host) -> Result<(), HostError> {
             return Err(HostError::File { act, source: io::ErrorKind::TimedOut.into() });
         }
         for process in found {
-            // A process that ended meanwhile needs nothing.
+            // A process that has ended in the meantime needs nothing.
             let _ = kill(Pid::from_raw(process), Signal::SIGKILL);
         }
         // In each round: a runc that ended just now may have left its container frozen.
@@ -35,7 +35,7 @@ pub fn kill_containers(host: &Host) -> Result<(), HostError> {
 }
 
 /// # Errors
-/// When it is unknown which processes run, or what one of them is: `reset` must not take them for gone.
+/// When it is unknown which processes run, or what one of them is: `reset` must not assume that they are gone.
 fn container_processes(host: &Host) -> Result<Vec<i32>, HostError> {
     let mut found = Vec::new();
     for process in host.processes()? {
@@ -46,7 +46,7 @@ fn container_processes(host: &Host) -> Result<Vec<i32>, HostError> {
     Ok(found)
 }
 
-/// A shim of a host inside of this one has the same path, under another root.
+/// A shim of a host inside of this one has the same path, below another root.
 fn is_own_shim(process: &Process, host: &Host) -> Result<bool, HostError> {
     let program = process.program()?.unwrap_or_default();
     Ok(is_shim(&program.to_string_lossy()) && process.shares_root_with(host)?)
@@ -85,7 +85,7 @@ mod tests {
         assert_eq!(error.to_string(), "cannot see which processes run");
         bench.file("proc/uptime", "");
         kill_containers(&bench.host()).unwrap();
-        // A directory in the place of the file: it cannot be read, and the process has not ended.
+        // A directory where the file should be: it cannot be read, and the process has not ended.
         bench.file("proc/77/cgroup/x", "");
         let error = kill_containers(&bench.host()).unwrap_err();
         assert_eq!(error.to_string(), "cannot look at process 77");

@@ -15,7 +15,7 @@ use crate::preflight::CheckId;
 
 /// A backup of a large cluster takes minutes.
 const SHORTEST: Duration = Duration::from_mins(10);
-/// Beyond that it is hardly a schedule.
+/// A longer interval is hardly a schedule.
 const LONGEST: Duration = Duration::from_hours(30 * 24);
 
 pub const EXAMPLES: &str = "\
@@ -117,7 +117,7 @@ pub struct SealingArguments {
     /// Sign with this private key, ECDSA P-256 or Ed25519 in PEM
     ///
     /// A key of its own for backups, not the one that signs bundles: it lies on this host. `kinstall restore` asks for its public half.
-    // Required is not the same as always there: a subcommand negates it.
+    // `required` does not mean always present: a subcommand negates it.
     #[arg(long, value_name = "FILE", required = true)]
     pub sign_key: Option<PathBuf>,
 }

@@ -22,9 +22,9 @@ Examples:
   kinstall certs add-san k8s.plant-7.example
   kinstall certs add-san k8s.plant-7.example 192.0.2.80 --config cluster.yaml";
 
-/// A user's certificate cannot be taken back, so it does not live for ever.
+/// A user's certificate cannot be revoked, so its lifetime is limited.
 const LONGEST: Duration = Duration::from_hours(3650 * 24);
-/// Less is over before it is used.
+/// A shorter one is over before it is used.
 const SHORTEST: Duration = Duration::from_mins(10);
 
 /// What to do with certificates.

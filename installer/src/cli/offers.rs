@@ -1,4 +1,4 @@
-//! What completion offers for the values of kinstall's arguments.
+//! The values that completion offers for kinstall's arguments.
 
 use kbundle_cli::definition::Offer;
 

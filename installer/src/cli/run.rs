@@ -59,7 +59,7 @@ pub struct RunArguments {
 }
 
 impl RunArguments {
-    /// What happens to the data of add-ons that go.
+    /// What happens to the data of add-ons that leave the cluster.
     #[must_use]
     pub fn addon_data(&self) -> AddonData {
         if self.prune_data { AddonData::Deleted } else { AddonData::Kept }

@@ -20,7 +20,7 @@ Examples:
 
 /// How long a token may work: a week, for a courier.
 const LONGEST: Duration = Duration::from_hours(7 * 24);
-/// Less is over before anybody has typed the other command.
+/// A shorter time is over before anybody has typed the other command.
 const SHORTEST: Duration = Duration::from_mins(1);
 
 /// What to do with tokens. kubeadm lists and deletes them: `kubeadm token list`, `kubeadm token delete`.
@@ -64,7 +64,10 @@ pub struct TokenCreateArguments {
 }
 
 impl TokenCreateArguments {
-    /// The labels by key; of two with the same key, the key.
+    /// The labels by key.
+    ///
+    /// # Errors
+    /// The key that is given twice.
     pub fn labels(&self) -> Result<BTreeMap<String, String>, &str> {
         let mut labels = BTreeMap::new();
         for (key, value) in &self.labels {

@@ -79,17 +79,17 @@ pub struct RollbackArguments {
     pub yes: bool,
 }
 
-/// How many workers may be without pods at the same time.
+/// How many workers may be drained at the same time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MaxUnavailable {
-    /// So many.
+    /// This number of workers.
     Hosts(NonZeroUsize),
     /// This share of all workers, in percent, 1 to 100.
     Percent(u8),
 }
 
 impl MaxUnavailable {
-    /// How many of so many workers; one at least.
+    /// The number of workers, out of so many; at least one.
     #[must_use]
     pub fn of(self, workers: usize) -> usize {
         match self {
@@ -152,7 +152,7 @@ impl FromStr for DrainTimeout {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match duration(text) {
-            // kubectl takes zero for no limit at all.
+            // kubectl takes zero as no limit.
             Some(time) if !time.is_zero() => Ok(Self(time)),
             _ => Err("it is a number of at least 1 and `s`, `m` or `h`, such as `10m`"),
         }

@@ -26,9 +26,9 @@ use crate::report::SCHEMA;
 use crate::standing::Standing;
 use crate::steps::etcd::snapshot;
 
-/// Where the snapshot lies while it goes into the backup, below kinstall's own directory.
+/// Where the snapshot is while it goes into the backup, below kinstall's own directory.
 const SNAPSHOT: &str = "etcd/backup.db";
-/// How long another kinstall may change the host before a backup is given up.
+/// How long to wait for another kinstall that changes the host before the backup fails.
 const PATIENCE: Duration = Duration::from_mins(10);
 
 /// A backup that was made. Nothing in it is secret.
@@ -108,11 +108,11 @@ fn make(arguments: &MakeArguments, output: OutputFormat) -> anyhow::Result<ExitC
         (Some(path), _) => path.clone(),
         (None, folder) => folder.clone().unwrap_or_default().join(series::name(&cluster, created)),
     };
-    // Before there is a snapshot to lose.
+    // Before there is a snapshot that could be lost.
     let file = AtomicFile::create(&path, 0o600).context("cannot write the backup").usage()?;
     explain_interrupts("the backup was not written", || ())?;
     let made = Making { standing: &standing, seal, key, created, force: arguments.force }.run(&mut host, file, &path);
-    // It holds what the backup encrypts.
+    // The snapshot holds in clear what the backup encrypts.
     let removed = host.remove_record(SNAPSHOT);
     let mut made = made?;
     removed?;
@@ -125,7 +125,7 @@ fn make(arguments: &MakeArguments, output: OutputFormat) -> anyhow::Result<ExitC
     Ok(ExitCode::SUCCESS)
 }
 
-/// A backup on its way.
+/// A backup in the making.
 struct Making<'a> {
     standing: &'a Standing,
     seal: Seal,
@@ -149,7 +149,7 @@ impl Making<'_> {
     }
 }
 
-/// Deletes backups of the cluster in the folder, all but the newest.
+/// Deletes the cluster's backups in the folder, except the newest.
 fn delete_surplus(folder: &Path, cluster: &str, keep: usize) -> anyhow::Result<Vec<PathBuf>> {
     let deleting = "the backup was written, and older ones could not be deleted";
     let mut names = Vec::new();
@@ -174,7 +174,7 @@ fn refuse_existing(path: &Path, force: bool) -> anyhow::Result<()> {
 
 fn begin_schedule(arguments: &ScheduleArguments, output: OutputFormat) -> anyhow::Result<ExitCode> {
     let sealing = &arguments.sealing;
-    // What the timer reads is looked at while somebody is there to read the message.
+    // The timer's inputs are checked while somebody is there to read the message.
     sealing.seal()?;
     keys::sign_key(sealing.sign_key())?;
     if !arguments.to.is_dir() {

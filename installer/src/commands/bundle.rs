@@ -22,10 +22,10 @@ use crate::failure::{Advise, Explained};
 use crate::report::{Event, Observer, Reporter};
 use crate::trust::Trust;
 
-/// How an error about a bundle begins that is not used.
+/// The first words of an error about a bundle that is not used.
 const REFUSED: &str = "the bundle was refused; nothing on this host was changed";
 
-/// Reads keys, detached signatures and lists of revocations. Without a key there is nothing to go on.
+/// Reads keys, detached signatures and lists of revocations. At least one key is required.
 pub fn read_trust(arguments: &TrustArguments) -> anyhow::Result<Trust> {
     if arguments.keys.is_empty() {
         return Err(failure::usage(
@@ -42,8 +42,8 @@ pub fn read_trust(arguments: &TrustArguments) -> anyhow::Result<Trust> {
     Ok(trust.revoking(revocations.into_iter().map(|file| file.revocations).collect()))
 }
 
-/// Opens the bundle once, checks its signatures once, demands the record of an audit where the arguments do, and then verifies the content
-/// on all cores, that of bases included. `accept` looks at the list after the signatures and before the content.
+/// Opens the bundle once, checks its signatures once, demands the record of an audit if the arguments do, and then verifies the content on
+/// all cores, including the content of bases. `accept` sees the list after the signatures and before the content.
 ///
 /// The bundle that comes back reads from the same open files, and checks each entry again when it is used.
 pub fn verify(
@@ -68,7 +68,7 @@ pub fn verify(
     if let Some(required) = required {
         reporter.event(&Event::AuditPassed(required.check(bundle.head()).context(REFUSED)?));
     }
-    // What is checked again after damaged volumes were left out is counted again.
+    // After damaged volumes are left out, content is checked again and counted again.
     let checked = check_content(&bundle, |done| reporter.verified_so_far(done.min(total), total));
     let checked = checked.map_err(|error| input.failure(error, Bases::of(bundle.head()).as_ref()));
     let Summary { entries, content_bytes, .. } = checked?;
@@ -77,7 +77,7 @@ pub fn verify(
     Ok(bundle)
 }
 
-/// The part of a bundle that this host was sent and keeps, verified as far as it goes.
+/// The part of a bundle that this host was sent and keeps. Everything that this part has is verified.
 pub fn verify_kept(trust: &Trust) -> anyhow::Result<IndexedBundle> {
     if !agent::is_kept() {
         return Err(failure::usage(
@@ -90,7 +90,7 @@ pub fn verify_kept(trust: &Trust) -> anyhow::Result<IndexedBundle> {
     Ok(bundle)
 }
 
-/// Refuses a bundle for other machines.
+/// Refuses a bundle for another architecture.
 pub fn suits_this_machine(list: &BundleList) -> anyhow::Result<()> {
     let here = Platform::of_this_program();
     if list.platforms.contains(&here) {
@@ -102,23 +102,23 @@ pub fn suits_this_machine(list: &BundleList) -> anyhow::Result<()> {
         .hint(format!("use one that was built with `--arch {}`", here.architecture()))
 }
 
-/// The list of a bundle, whose signatures are checked and whose content is not.
+/// The list of a bundle. Its signatures are checked, its content is not.
 pub fn signed_list(path: &Path, trust: &Trust) -> anyhow::Result<Verified<BundleList>> {
     let input = Input::find_file(path)?;
     Ok(input.open_indexed(trust.check())?.list().clone())
 }
 
-/// The digest of the list of a bundle, whose signatures are checked and whose content is not.
+/// The digest of a bundle's list. The bundle's signatures are checked, its content is not.
 pub fn signed_digest(arguments: &BundleArguments, trust: &Trust) -> anyhow::Result<Digest> {
     let input = Input::find(&arguments.bundle)?;
     Ok(Digest::of(&input.open_completed(trust.check(), &arguments.base)?.head().list_bytes))
 }
 
-/// Checks all content, and tells `progress` the bytes checked so far.
+/// Checks all content, and reports the bytes checked so far to `progress`.
 fn check_content(bundle: &IndexedBundle, mut progress: impl FnMut(u64)) -> Result<Summary, VerifyError> {
     let (counts, counted) = mpsc::channel();
     thread::scope(|scope| {
-        // The threads that check only count. The reporter stays in this one, which listens as long as they count.
+        // The checking threads only count. The reporter stays in this thread, which listens while they count.
         let check = scope.spawn(move || {
             bundle.verify(Carriage::Full, &|count| {
                 let _ = counts.send(count);

@@ -43,8 +43,8 @@ pub fn read_file(path: &Path) -> anyhow::Result<ClusterSpec> {
     ClusterSpec::examine(&text(path)?).with_context(|| format!("{} cannot be used", path.display())).usage()
 }
 
-/// Reads Kubespray's inventory, where `beside` is a `cluster.yaml` that has the last word on everything but hosts. What was left
-/// out is said on standard error.
+/// Reads Kubespray's inventory, where `beside` is a `cluster.yaml` that overrides everything but hosts. What was left out is reported on
+/// standard error.
 pub fn read_inventory(path: &Path, beside: Option<&Path>) -> anyhow::Result<ClusterSpec> {
     let beside = beside.map(|config| Ok::<_, anyhow::Error>((config, text(config)?))).transpose()?;
     if let Some((config, text)) = &beside {
@@ -83,10 +83,10 @@ fn whole(path: &Path, imported: &Imported, beside: Option<&str>) -> anyhow::Resu
     Ok(spec)
 }
 
-/// The addresses of a name, by the host's own name service: a static program has none.
+/// The addresses of a name by the host's name service, which a static program does not have itself.
 fn resolve(name: &str) -> Vec<IpAddr> {
     let answer = Command::new("getent").args(["ahostsv4", "--", name]).stderr(Stdio::null()).output();
-    // Without an answer there is no address, which the reader of the file tells.
+    // Without an answer there is no address; the inventory's reader reports that.
     let answer = answer.map(|answer| String::from_utf8_lossy(&answer.stdout).into_owned()).unwrap_or_default();
     answer.lines().filter_map(|line| line.split_whitespace().next()?.parse().ok()).collect()
 }
@@ -130,7 +130,7 @@ fn validate(arguments: &ValidateArguments, output: OutputFormat) -> anyhow::Resu
     Ok(())
 }
 
-/// The cluster, unless something was found that is wrong with `text`, its file.
+/// The cluster if nothing was found; otherwise the findings, with their positions in `text`, the cluster's file.
 fn good_unless(spec: ClusterSpec, mut found: Vec<Finding>, text: &str) -> Result<ClusterSpec, Findings> {
     let positions = Positions::of(text);
     for finding in found.iter_mut().filter(|finding| !finding.place.is_empty()) {

@@ -1,4 +1,4 @@
-//! What each command prints with `--output json`.
+//! The JSON documents of all commands (`--output json`).
 
 use kbundle_cli::Documents;
 use kbundle_cli::documentation::ManDocument;
@@ -11,7 +11,7 @@ use super::{audit, backup, certs, config, images, kubeconfig, manual, preflight,
 use crate::config::ClusterSpec;
 use crate::report::EventLine;
 
-/// Of every command, in the order of the help.
+/// The documents of every command, in the order of the help.
 #[must_use]
 pub fn documents() -> Vec<Documents> {
     vec![
@@ -50,7 +50,7 @@ pub fn documents() -> Vec<Documents> {
         Documents::of("config print").with::<ClusterSpec>(),
         Documents::of("config import").with::<ClusterSpec>(),
         Documents::of("config load-balancer").with::<TextDocument<'_>>(),
-        // It answers the kinstall that leads, in the form that both agree on.
+        // It answers the kinstall that leads, in the form of the protocol.
         Documents::of("agent"),
         Documents::of("images restore").with::<images::Report>().with_details::<images::Report>(),
         Documents::of("manual").with::<manual::Contents>().with::<manual::Page>().with::<manual::Unpacked>(),

@@ -1,4 +1,4 @@
-//! What the commands for several hosts share.
+//! Shared by the commands for several hosts.
 
 use std::io::{self, BufRead, IsTerminal, Write};
 
@@ -21,7 +21,7 @@ pub fn read_cluster(arguments: &ClusterArguments) -> anyhow::Result<ClusterSpec>
     Ok(spec)
 }
 
-/// How the hosts of `spec` are worked on; asks for a password where one is needed.
+/// Options for the work on the hosts of `spec`; asks for a password if one is needed.
 pub fn options(arguments: &HostsArguments, output: OutputFormat, spec: &ClusterSpec) -> anyhow::Result<FleetOptions> {
     let password = if needs_password(spec) { Some(password::obtain(arguments.sudo_password_fd)?) } else { None };
     Ok(FleetOptions { parallel: arguments.parallel.get(), output, password })
@@ -33,12 +33,12 @@ pub fn end_connections_when_interrupted(fleet: &Fleet<'_>) -> anyhow::Result<()>
     let words = "hosts may finish the step that they are at; run the same command again to resume";
     explain_interrupts(words, move || {
         password::restore_terminal();
-        // A connection that cannot be ended now ends by itself.
+        // A connection that cannot be closed now ends by itself.
         drop(masters.upgrade().map(|masters| masters.close()));
     })
 }
 
-/// Asks on a terminal whether to go on with what cannot be undone; anywhere else only `--yes` will do.
+/// Asks on a terminal whether to do what cannot be undone; elsewhere only `--yes` allows it.
 pub fn confirm(yes: bool, what: &str) -> anyhow::Result<()> {
     if yes {
         return Ok(());
@@ -63,7 +63,7 @@ pub fn cluster(arguments: &ClusterArguments) -> anyhow::Result<Option<(ClusterSp
     if spec.hosts.is_empty() {
         return Ok(None);
     }
-    // What hosts do is told to people; for programs there is one document at the end.
+    // Events of hosts are shown to people; programs get one document at the end.
     let options = options(&arguments.hosts, OutputFormat::Text, &spec)?;
     Ok(Some((spec, options)))
 }

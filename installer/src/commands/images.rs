@@ -39,7 +39,7 @@ fn restore(output: OutputFormat) -> anyhow::Result<ExitCode> {
         report.put_back.iter().map(|image| format!("put back {image}, which had been removed")).collect();
     let is_shown = match output {
         OutputFormat::Text => !lines.is_empty(),
-        // As JSON, a failure has the images in it.
+        // As JSON, a failure contains the images.
         OutputFormat::Json => report.lost.is_empty(),
     };
     if is_shown {

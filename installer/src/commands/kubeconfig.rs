@@ -77,7 +77,7 @@ pub fn kubeconfig(arguments: &KubeconfigArguments, output: OutputFormat) -> anyh
     Ok(ExitCode::SUCCESS)
 }
 
-/// Has kubeadm sign a client certificate; the kubeconfig comes on its standard output.
+/// Lets kubeadm sign a client certificate; kubeadm prints the kubeconfig on its standard output.
 fn for_user(host: &Host, user: &str, arguments: &KubeconfigArguments) -> anyhow::Result<String> {
     let mut words = ["kubeconfig", "user"].map(str::to_owned).to_vec();
     words.push(format!("--config={CONFIG_PATH}"));
@@ -87,7 +87,7 @@ fn for_user(host: &Host, user: &str, arguments: &KubeconfigArguments) -> anyhow:
     Ok(host.run(&Command::new(PROGRAM, words)).with_context(|| format!("cannot make a kubeconfig for {user}"))?.stdout)
 }
 
-/// What a kubeconfig is, for whoever made it.
+/// Describes a kubeconfig to the person who made it.
 fn describe(
     text: &str,
     certificate: &Certificate,

@@ -50,7 +50,7 @@ pub struct Unpacked {
 
 /// Lists the pages, prints one, or writes all.
 pub fn manual(arguments: &ManualArguments, output: OutputFormat) -> anyhow::Result<ExitCode> {
-    // A pager that was closed has shown enough.
+    // An error of a closed pager is ignored: its reader has seen enough.
     match (&arguments.out, &arguments.topic) {
         (Some(directory), _) => {
             unpack(directory)?;
@@ -80,7 +80,7 @@ impl Contents {
     }
 }
 
-/// Writes every file of the manual. The directory has its name only once all of it is there.
+/// Writes every file of the manual. The directory gets its name only when all files are there.
 fn unpack(directory: &Path) -> anyhow::Result<()> {
     if directory.symlink_metadata().is_ok() {
         return Err(anyhow!("{} exists and is not replaced; nothing was written", directory.display()))

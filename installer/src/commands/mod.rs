@@ -1,4 +1,4 @@
-//! One module a command: words on the command line in, exit code out.
+//! One module for each command. It takes the parsed command line and returns the exit code.
 
 mod agent;
 mod audit;
@@ -75,7 +75,7 @@ pub fn execute(cli: &Cli) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// The exit code of a command that has just one for success.
+/// The exit code of a command with a single code for success.
 fn done(result: anyhow::Result<()>) -> anyhow::Result<ExitCode> {
     result.map(|()| ExitCode::SUCCESS)
 }
@@ -109,17 +109,17 @@ fn wait_for_lock(patience: Duration) -> anyhow::Result<Lock> {
     })
 }
 
-/// From here on an interrupt says how things stand and does `last` before it ends the program.
+/// From now on an interrupt prints `words` and does `last` before it ends the program.
 fn explain_interrupts(words: &'static str, last: impl FnOnce() + Send + 'static) -> anyhow::Result<()> {
     let mut signals = signal_hook::iterator::Signals::new([signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM])
         .context("cannot listen for interrupts")?;
     std::thread::spawn(move || {
         if let Some(signal) = signals.forever().next() {
             use std::io::Write as _;
-            // Where standard error is gone there is no one to tell.
+            // If standard error is closed, nobody can be told.
             drop(writeln!(std::io::stderr(), "\ninterrupted: {words}"));
             last();
-            // Ends with the signal's own default, so that the caller sees what ended us.
+            // Ends with the signal's default action, so that the caller sees which signal ended the program.
             drop(signal_hook::low_level::emulate_default_handler(signal));
         }
     });

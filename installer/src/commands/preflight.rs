@@ -43,7 +43,7 @@ pub fn preflight(arguments: &PreflightArguments, output: OutputFormat) -> anyhow
     let findings = examine(&subject, &arguments.ignored);
     let examination = Examination { schema: SCHEMA, findings: &findings, facts: &facts };
     let refused = refuse_rejected(&findings).details(&examination);
-    // As JSON, a refusal has the findings in it.
+    // As JSON, a refusal contains the findings.
     if refused.is_ok() || output == OutputFormat::Text {
         let lines: Vec<_> = findings.iter().map(|finding| format!("{finding}\n")).collect();
         output::result(output, &lines.concat(), &examination)?;
@@ -52,7 +52,7 @@ pub fn preflight(arguments: &PreflightArguments, output: OutputFormat) -> anyhow
     Ok(ExitCode::SUCCESS)
 }
 
-/// The list of the bundle, which is verified as it is before an installation; nothing without a bundle.
+/// The list of the bundle, verified as before an installation; `None` without a bundle.
 fn list_of_bundle(arguments: &PreflightArguments, output: OutputFormat) -> anyhow::Result<Option<BundleList>> {
     let Some(given) = arguments.bundle.required(arguments.audit.clone()) else {
         if arguments.audit.require_audit.is_some() {

@@ -51,7 +51,7 @@ fn reset_all(arguments: &ResetArguments, output: OutputFormat) -> anyhow::Result
     Ok(ExitCode::SUCCESS)
 }
 
-/// Shows what is done in lines, as people read it.
+/// Prints progress in lines for people.
 struct Lines<'a>(&'a Reporter);
 
 impl StepProgress for Lines<'_> {

@@ -1,4 +1,4 @@
-//! Files that hold a secret: new, and for their owner alone.
+//! Files that hold a secret: newly created, and readable by their owner only.
 
 use std::path::Path;
 
@@ -7,10 +7,10 @@ use kbundle_format::atomic_file::AtomicFile;
 
 use crate::failure::Advise;
 
-/// Begins the file at `path`, which is `what`, before there is a secret to lose. It appears when it is committed.
+/// Begins the file at `path` (`what` names it for people) before there is a secret to lose. The file appears when it is committed.
 ///
 /// # Errors
-/// Also where something is at `path`.
+/// Also when something exists at `path`.
 pub fn begin(path: &Path, what: &str) -> anyhow::Result<AtomicFile> {
     if path.symlink_metadata().is_ok() {
         return Err(anyhow!("{} is there already, and is not replaced; nothing was made", path.display()))

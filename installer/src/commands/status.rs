@@ -107,7 +107,7 @@ mod tests {
     use crate::fixture::{self, bench::Bench};
     use crate::status::{Installed, StepStatus, nodes, read_nodes};
 
-    /// From 1.29 on an API server that is ready may know the administrator and let it do nothing.
+    /// From 1.29 on an API server that is ready may know the administrator and still forbid it everything.
     #[test]
     fn an_administrator_without_rights_is_no_failure_and_the_step_is_cut_off() {
         const FORBIDDEN: &str =

@@ -1,4 +1,4 @@
-//! `kinstall support`: one file for whoever looks for a fault.
+//! `kinstall support`: one file for the person who looks for a fault.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -62,7 +62,7 @@ pub fn support(arguments: &SupportArguments, output: OutputFormat) -> anyhow::Re
     Ok(ExitCode::SUCCESS)
 }
 
-/// The names of the cluster and of this host; a host that kinstall has not set up has one as well.
+/// The names of the cluster and of this host; a host that kinstall has not set up has names as well.
 fn names(host: &Host) -> anyhow::Result<(String, String)> {
     if let Ok(standing) = Standing::find(host) {
         return Ok((standing.records.spec.name.to_string(), standing.inputs().node_name()));

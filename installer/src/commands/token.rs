@@ -94,7 +94,7 @@ impl Destination {
         Ok(Self::Standard)
     }
 
-    /// Before there is a secret to lose.
+    /// Opens it before there is a secret to lose.
     fn open(&self) -> anyhow::Result<Out> {
         let Self::File(path) = self else { return Ok(Out::Standard) };
         Ok(Out::File(Box::new(secret_file::begin(path, "the join file")?)))
@@ -167,7 +167,7 @@ impl ControlPlaneHost {
         Ok(cluster)
     }
 
-    /// Makes the token, and all that goes with it.
+    /// Makes the token and everything that goes with it.
     fn issue(
         &self,
         host: &Host,
@@ -279,7 +279,7 @@ impl Made<'_> {
     }
 }
 
-/// What has to be done on the other hosts, where the network is `bridge`.
+/// What to do on the other hosts if the network is `bridge`.
 pub fn again_on_others(name: &str) -> String {
     format!(
         "Then type `kinstall run BUNDLE --key signing.pub` on every other host, or run kinstall where the cluster is led: the network\n\

@@ -1,5 +1,5 @@
-//! Reads the facts from a host. Looks only: the one thing it writes is this process's own `oom_score_adj`, to see whether
-//! that is allowed, and puts it back.
+//! Reads the facts from a host. It only looks, with one exception: it writes this process's own `oom_score_adj`, to see whether that is
+//! allowed, and restores it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -19,7 +19,7 @@ use crate::host::{Change, Command, Host, HostError, UnitState};
 use crate::kernel_settings::SETTINGS;
 use crate::procfs::{self, MountLine};
 
-/// Kernel features that a cluster needs, by module name, and a file that shows each at work.
+/// Kernel features that a cluster needs, by module name, each with a file that exists when the feature works.
 pub const MODULES: &[(&str, &str)] =
     &[("br_netfilter", "/proc/sys/net/bridge/bridge-nf-call-iptables"), NF_CONNTRACK, ("overlay", "")];
 
@@ -28,7 +28,7 @@ const NF_CONNTRACK: (&str, &str) = ("nf_conntrack", "/proc/sys/net/netfilter/nf_
 /// The kernel's load balancer, for kube-proxy's mode ipvs.
 const IPVS: (&str, &str) = ("ip_vs", "/proc/net/ip_vs");
 
-/// Programs that a cluster needs from the host, since no upstream archive has them.
+/// Programs that a cluster needs from the host, since no upstream archive contains them.
 ///
 /// Source: kubeadm's preflight (cmd/kubeadm/app/preflight/checks.go) and this program's own steps.
 pub const PROGRAMS: &[&str] = &[
@@ -47,7 +47,7 @@ pub const PROGRAMS: &[&str] = &[
     "umount",
 ];
 
-/// Units that tell of other clusters, container engines and firewalls.
+/// Units whose presence points to other clusters, container engines and firewalls.
 pub const UNITS: &[&str] = &[
     "containerd.service",
     "crio.service",
@@ -103,7 +103,7 @@ const LEFTOVERS: &[&str] = &[
 const PROGRAM_DIRECTORIES: [&str; 6] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
 impl HostFacts {
-    /// Reads everything. What a host does not tell is empty or absent; preflight judges that.
+    /// Reads everything. A fact that the host does not reveal is empty or absent; preflight judges that.
     pub fn gather(host: &Host) -> Result<Self, HostError> {
         let text = |path: &str| Ok::<_, HostError>(host.read_text(path)?.unwrap_or_default());
         let hostname = text("/proc/sys/kernel/hostname")?.trim().to_owned();
@@ -159,7 +159,7 @@ fn kernel_facts(host: &Host) -> Result<Kernel, HostError> {
     Ok(Kernel { configuration, release, features: kernel_features(host)?, has_modules, sysctls })
 }
 
-/// Of [`MODULES`], those whose work is seen to be there, built in or loaded.
+/// Of [`MODULES`], the features that work, built in or loaded.
 pub fn kernel_features(host: &Host) -> Result<BTreeSet<String>, HostError> {
     let file_systems = procfs::file_systems(&host.read_text("/proc/filesystems")?.unwrap_or_default());
     let at_work = |name: &str, trace: &str| file_systems.contains(name) || (!trace.is_empty() && host.exists(trace));
@@ -171,8 +171,8 @@ pub fn kernel_features(host: &Host) -> Result<BTreeSet<String>, HostError> {
         .collect())
 }
 
-/// The file comes with its module. A host that has modules to load will have it, and is not a container, where it is read-only: the
-/// answer has to be the same before the first installation and after it.
+/// The file appears with its module. A host that has modules to load will have the file, and is not a container, in which the file is
+/// read-only: the answer has to be the same before and after the first installation.
 fn is_conntrack_max_writable(host: &Host, kernel: &Kernel) -> bool {
     let will_be_loaded = kernel.has_modules && !kernel.features.contains(NF_CONNTRACK.0);
     will_be_loaded || host.is_writable(NF_CONNTRACK.1)
@@ -189,11 +189,11 @@ fn cgroups(host: &Host) -> Result<Cgroups, HostError> {
     Ok(Cgroups { version, controllers })
 }
 
-/// File systems with room of their own. What containers mount is left out.
+/// File systems with room of their own. Mounts of containers are left out.
 fn mounts(host: &Host, lines: &[MountLine]) -> Vec<Mount> {
     const OTHERS: [&str; 5] = ["/proc/", "/sys/", "/dev/", "/run/", "/var/lib/kubelet/pods/"];
     let mount = |line: &MountLine| {
-        // What is mounted hides what lies below, so that its room is unknown too where this one's is.
+        // A mount hides what is below it. If its room is unknown, the room below is unknown too.
         let space = match host.space(&line.path) {
             Ok(None) => return None,
             Ok(space) => space,
@@ -219,7 +219,7 @@ fn mounts(host: &Host, lines: &[MountLine]) -> Vec<Mount> {
     lines.iter().filter(ours).filter_map(mount).collect()
 }
 
-/// Asked from the kernel: `/sys/class/net` shows another network namespace's on a host inside of a container.
+/// Asked from the kernel: on a host inside of a container, `/sys/class/net` shows another network namespace.
 fn mtus(host: &Host) -> Result<BTreeMap<String, u32>, HostError> {
     let shown = host.run_if_installed(&Command::new("ip", ["-oneline", "link", "show"]))?;
     Ok(network::mtus(&shown.unwrap_or_default().stdout))
@@ -228,7 +228,7 @@ fn mtus(host: &Host) -> Result<BTreeMap<String, u32>, HostError> {
 /// Addresses of interfaces that are up. Others cannot reach loopback and link-local ones.
 ///
 /// # Errors
-/// When the kernel does not tell them: a host without addresses is something else.
+/// When the kernel does not report them: a host without addresses is another case.
 fn addresses_of(
     found: nix::Result<impl Iterator<Item = nix::ifaddrs::InterfaceAddress>>,
 ) -> Result<Vec<InterfaceAddress>, HostError> {
@@ -287,7 +287,7 @@ fn listeners(host: &Host) -> Result<Vec<Listener>, HostError> {
     Ok(found)
 }
 
-/// Which program has which socket open. A program stays unknown where its process does not let this one look.
+/// Which program has which socket open. The program is unknown if its process cannot be inspected.
 fn socket_programs(host: &Host) -> HashMap<u64, String> {
     let mut found = HashMap::new();
     for process in host.processes().unwrap_or_default() {
@@ -301,7 +301,7 @@ fn socket_programs(host: &Host) -> HashMap<u64, String> {
 
 fn clock(host: &Host) -> Result<Clock, HostError> {
     let unix_seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs());
-    // Not asked of timedated, which would be started for it and leave files of its own.
+    // timedated is not asked: the question would start it, and it leaves files of its own.
     let mut keepers = host.unit_states(CLOCK_KEEPERS)?.into_iter();
     let keeper = keepers.find(|(_, state)| state.is_active()).map(|(name, _)| name);
     Ok(Clock { unix_seconds, keeper })
@@ -323,7 +323,7 @@ fn find_program(host: &Host, name: &str) -> Option<String> {
     paths.into_iter().find(|path| host.is_executable(path))
 }
 
-/// The paths that hold something and that the ledger does not have, by themselves or as part of a tree.
+/// The paths that contain something and are not on the ledger, neither by themselves nor as part of a tree.
 fn leftovers(host: &Host) -> Result<Vec<String>, HostError> {
     let ledger = host.ledger();
     let mut found = Vec::new();

@@ -1,4 +1,4 @@
-//! What else sets the things that a cluster sets, and what a hardened host forbids.
+//! Other programs and files that change the settings of a cluster, and what a hardened host forbids.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -47,7 +47,7 @@ impl BootConflict {
     }
 }
 
-/// Units that set what a cluster sets too, or forbid what a cluster does.
+/// Units that change the same settings as a cluster, or forbid what a cluster does.
 pub const AT_WORK: &[&str] = &[
     "NetworkManager.service",
     "connman.service",
@@ -69,11 +69,11 @@ pub const NETWORK_MANAGER_DEVICES: &str = "interface-name:cali*;interface-name:v
     interface-name:tunl*;interface-name:wireguard.cali;interface-name:wg-v6.cali;interface-name:flannel*;interface-name:cni0;\
     interface-name:veth*;interface-name:kube-ipvs0";
 
-/// Where systemd-sysctl looks, first what wins over files of the same name in the others (sysctl.d(5)).
+/// Where systemd-sysctl looks. A file in an earlier directory replaces files of the same name in later ones (sysctl.d(5)).
 const SYSCTL_DIRECTORIES: [&str; 5] =
     ["/etc/sysctl.d", "/run/sysctl.d", "/usr/local/lib/sysctl.d", "/usr/lib/sysctl.d", "/lib/sysctl.d"];
 
-/// Sets kernel settings when ufw starts, after those of systemd.
+/// ufw sets kernel settings from this file when it starts, after systemd has set its own.
 const UFW_SYSCTLS: &str = "/etc/ufw/sysctl.conf";
 
 impl Hardening {
@@ -90,18 +90,18 @@ impl Hardening {
     }
 }
 
-/// Of [`AT_WORK`], the units that run.
+/// The active units of [`AT_WORK`].
 fn at_work(host: &Host) -> Result<BTreeSet<String>, HostError> {
     let states = host.unit_states(AT_WORK)?.into_iter();
     Ok(states.filter_map(|(name, state)| state.is_active().then_some(name)).collect())
 }
 
-/// Whether `/etc/ufw/ufw.conf` has ufw filter.
+/// Whether `/etc/ufw/ufw.conf` enables ufw.
 fn ufw_enabled(text: &str) -> bool {
     text.lines().any(|line| line.trim().trim_matches('"').eq_ignore_ascii_case("ENABLED=yes"))
 }
 
-/// Whether NetworkManager is told to leave Calico's interfaces alone, and so, as all instructions for it say, the others'.
+/// Whether NetworkManager is told to leave Calico's interfaces alone. All instructions for it name the other interfaces as well.
 fn network_manager_keeps_off(host: &Host) -> Result<bool, HostError> {
     // NetworkManager.conf(5): packages have theirs in /usr/lib.
     const DIRECTORIES: [&str; 3] =
@@ -120,7 +120,7 @@ fn network_manager_keeps_off(host: &Host) -> Result<bool, HostError> {
     Ok(false)
 }
 
-/// The file that says how the kernel was built.
+/// The file with the kernel's build configuration.
 ///
 /// Source: `getKernelConfigReader` in `validators/kernel_validator.go` of system-validators, whose module `configs` gives the first.
 pub fn kernel_configuration(host: &Host, release: &str) -> Result<Option<String>, HostError> {
@@ -143,8 +143,8 @@ pub fn kernel_configuration(host: &Host, release: &str) -> Result<Option<String>
     Ok(module.map(|name| format!("{directory}/{name}")))
 }
 
-/// The files that set one of [`SETTINGS`] at boot to what does not suit, and are read last: after kinstall's, or where kinstall's leaves
-/// the setting alone, since it suits now (`found`).
+/// The files that set one of [`SETTINGS`] at boot to an unsuitable value, and that win: they are read after kinstall's file, or kinstall's
+/// file leaves the setting alone because its present value (`found`) is suitable.
 pub fn boot_conflicts(host: &Host, found: &BTreeMap<String, Sysctl>) -> Result<Vec<BootConflict>, HostError> {
     let mut last: BTreeMap<&str, BootConflict> = BTreeMap::new();
     for file in boot_files(host)? {
@@ -173,7 +173,7 @@ pub fn boot_conflicts(host: &Host, found: &BTreeMap<String, Sysctl>) -> Result<V
     Ok(last.into_values().filter(is_in_the_way).map(named_by_its_file).collect())
 }
 
-/// The files in the order in which they are read, kinstall's left out.
+/// The files in the order in which they are read, without kinstall's.
 fn boot_files(host: &Host) -> Result<Vec<String>, HostError> {
     let mut by_name = BTreeMap::new();
     for directory in SYSCTL_DIRECTORIES {
@@ -200,7 +200,7 @@ pub fn sysctl_assignment(line: &str) -> Option<(String, String)> {
     Some((name.trim().replace('/', "."), value.trim().to_owned()))
 }
 
-/// Whether systemd-sysctl reads a file of this name. Only the lower case counts.
+/// Whether systemd-sysctl reads a file of this name. Its ending has to be lowercase.
 fn has_ending(name: &str) -> bool {
     Path::new(name).extension().is_some_and(|extension| extension == "conf")
 }

@@ -1,7 +1,7 @@
-//! What the host is: everything that preflight and planning decide on, read once, before any change.
+//! Facts of the host: everything that preflight and planning decide on, read once, before any change.
 //!
-//! [`gather`](HostFacts::gather) looks and changes nothing. The facts are plain data that serialises, so that decisions are
-//! tested without a host and can be followed later.
+//! [`gather`](HostFacts::gather) looks and changes nothing. The facts are plain data that can be serialized, so that decisions are tested
+//! without a host and can be traced later.
 
 mod gather;
 mod hardening;
@@ -271,7 +271,7 @@ impl HostFacts {
         }
     }
 
-    /// The address of this family on the interface that has `address` of the other, or else the primary one.
+    /// The address of this family on the interface that has `address` of the other family, or else the primary address.
     #[must_use]
     pub fn address_beside(&self, address: IpAddr, family: IpFamily) -> Option<IpAddr> {
         let interface = self.addresses.iter().find(|found| found.address == address).map(|found| &found.interface);
@@ -283,7 +283,7 @@ impl HostFacts {
         self.addresses.iter().filter(move |found| IpFamily::of(found.address) == family)
     }
 
-    /// The interface in whose network `address` lies.
+    /// The interface whose network contains `address`.
     #[must_use]
     pub fn interface_towards(&self, address: IpAddr) -> Option<&str> {
         let found = self.addresses.iter().find(|found| found.network.contains(address))?;
@@ -297,10 +297,10 @@ impl HostFacts {
         self.mtus.get(&found.interface).copied()
     }
 
-    /// The file system that `path` lies on, or would.
+    /// The file system that contains `path`, or would contain it.
     #[must_use]
     pub fn mount_of(&self, path: &str) -> Option<&Mount> {
-        // Of two mounts at one place the later one hides the earlier.
+        // Of two mounts at one place, the later one hides the earlier one.
         self.mounts.iter().filter(|mount| lies_below(path, &mount.path)).max_by_key(|mount| mount.path.len())
     }
 }

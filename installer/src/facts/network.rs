@@ -1,22 +1,22 @@
-//! Parsers of what the kernel and `/etc` say about the network. Text in, facts out.
+//! Parsers of what the kernel and `/etc` say about the network. They take text and return facts.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::DefaultRoute;
 
-/// A socket that listens, as `/proc/net/tcp` has it.
+/// A listening socket, as in `/proc/net/tcp`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListeningSocket {
     /// The port.
     pub port: u16,
     /// The local address.
     pub address: IpAddr,
-    /// Names the socket among the open files of processes.
+    /// The socket's number among the open files of processes.
     pub inode: u64,
 }
 
-/// Reads the listening sockets of `/proc/net/tcp` or `/proc/net/tcp6`; other lines are passed over.
+/// Reads the listening sockets of `/proc/net/tcp` or `/proc/net/tcp6`; other lines are skipped.
 ///
 /// Source: the kernel's `Documentation/networking/proc_net_tcp.rst`. Addresses are words in the host's byte order.
 #[must_use]
@@ -37,7 +37,7 @@ pub fn listening_sockets(table: &str) -> Vec<ListeningSocket> {
     table.lines().filter_map(socket).collect()
 }
 
-/// Reads an address of one word (IPv4) or four (IPv6), each of 8 hex digits in the host's byte order.
+/// Reads an address of one word (IPv4) or four words (IPv6), each of 8 hex digits in the host's byte order.
 fn address_of_words(text: &str) -> Option<IpAddr> {
     let words = text
         .as_bytes()
@@ -114,7 +114,7 @@ pub fn address_in_hosts(hosts: &str, name: &str) -> Option<IpAddr> {
     })
 }
 
-/// Reads what `ip -oneline link show` prints: `2: eth0@if4: <UP> mtu 1500 qdisc …`. The largest packet by interface.
+/// Reads what `ip -oneline link show` prints: `2: eth0@if4: <UP> mtu 1500 qdisc …`. Returns the largest packet by interface, in bytes.
 #[must_use]
 pub fn mtus(shown: &str) -> BTreeMap<String, u32> {
     let read = |line: &str| {

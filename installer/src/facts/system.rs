@@ -1,4 +1,4 @@
-//! Parsers of what the system's own files say. Text in, facts out.
+//! Parsers of the system's own files. They take text and return facts.
 
 use super::{Memory, OsRelease};
 

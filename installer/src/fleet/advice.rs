@@ -1,11 +1,11 @@
-//! What OpenSSH, sudo, a login shell and a host's own programs say when kinstall does not get in, and what to do about each.
+//! What OpenSSH, sudo, a login shell and a host's own programs say when kinstall cannot log in, and what to do about each.
 //!
 //! The words are those of the programs themselves: `sshconnect2.c`, `sshkey.c`, `packet.c` and `clientloop.c` of OpenSSH 8.0 to 9.9,
 //! `sudo.c`, `check.c` and `auth/sudo_auth.c` of sudo 1.8 to 1.9, `pam_nologin(8)`, nologin(8), and `strerror` of the GNU C library.
 //! `LC_ALL` is not set for them: a host that speaks another language gets no hint, and its words are shown as they are.
 
-/// Who said it. The same words mean something else from another: `Permission denied` is a key that the host refuses when `ssh` says
-/// it, and a mount without exec when the host's shell does.
+/// The program that said it. The same words mean different things from different programs: `Permission denied` from `ssh` is a key that the
+/// host refuses; from the host's shell it is a mount without exec.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Speaker {
     /// OpenSSH on this machine.
@@ -16,7 +16,7 @@ pub enum Speaker {
     Host,
 }
 
-/// Words, and what to do about them.
+/// Words of a program, and what to do about them.
 struct Advice {
     speaker: Speaker,
     words: &'static str,
@@ -51,7 +51,7 @@ const LOGIN_SHELL: &str = "give the user a login shell that runs commands, such 
     name another user: `user` under `ssh` in cluster.yaml";
 const EXPIRED: &str = "the user's password has expired on the host: log in once by hand and change it";
 
-/// All advice. What is more particular comes first: `Host key verification failed` follows most other words about host keys.
+/// All advice. The more specific words come first: `Host key verification failed` follows most other words about host keys.
 const ALL: &[Advice] = &[
     ssh(
         "REMOTE HOST IDENTIFICATION HAS CHANGED",
@@ -166,14 +166,14 @@ const ALL: &[Advice] = &[
     host("Password change required", EXPIRED),
 ];
 
-/// What to do about what was said; `None` where nothing in it is known.
+/// What to do about what was said; `None` if it contains no known words.
 #[must_use]
 pub fn about(speaker: Speaker, said: &str) -> Option<&'static str> {
     let known = ALL.iter().find(|advice| advice.speaker == speaker && said.contains(advice.words));
     known.map(|advice| advice.act)
 }
 
-/// The place of the first words that `line` has; a smaller one is more particular.
+/// The place in the table of the first words that `line` contains. A smaller number is more specific.
 pub(super) fn rank(line: &str) -> Option<usize> {
     ALL.iter().position(|advice| line.contains(advice.words))
 }
@@ -182,7 +182,7 @@ pub(super) fn rank(line: &str) -> Option<usize> {
 mod tests {
     use super::*;
 
-    /// What the programs say, word for word, and the beginning of what people are told to do.
+    /// What the programs say, word for word, and the beginning of the advice.
     const TABLE: &[(Speaker, &str, &str)] = &[
         (
             Speaker::Ssh,

@@ -26,7 +26,7 @@ pub(super) fn connect<'a>(
     Ok(fleet)
 }
 
-/// What was found, by the hosts' names, with why the others do not answer.
+/// The answers by host name, with the reason for each host that did not answer.
 pub(super) fn by_host<T>(fleet: &Fleet<'_>, found: Vec<(HostIndex, T)>) -> Answers<T> {
     let failed =
         fleet.hosts().filter_map(|(_, host)| Some((host.name().clone(), Err(host.failure.as_ref()?.report.clone()))));

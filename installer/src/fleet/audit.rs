@@ -1,4 +1,4 @@
-//! Whether every host is what was approved.
+//! Whether every host is as it was approved.
 
 use kbundle_format::Digest;
 
@@ -16,9 +16,9 @@ use crate::trust::Trust;
 pub struct AuditGoal<'a> {
     /// The keys to verify each host's part of the bundle with.
     pub trust: &'a Trust,
-    /// The list of the bundle, where one was given.
+    /// The list of the bundle, if one was given.
     pub list: Option<Digest>,
-    /// How far images are looked into.
+    /// How deeply images are compared.
     pub depth: ImageDepth,
 }
 

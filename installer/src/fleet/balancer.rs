@@ -1,4 +1,4 @@
-//! What is in front of the API servers. For a load balancer of the site's own: whether it accepts connections before anything is
+//! Checks of what is in front of the API servers. For a load balancer of the site's own: whether it accepts connections before anything is
 //! installed, and whether it reaches every API server before hosts join through it. For a `vip`: whether the address is free.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,7 +26,7 @@ fn is_control_plane(host: &FleetHost<'_>) -> bool {
 }
 
 impl Session<'_> {
-    /// The load balancer, where the site has one of its own.
+    /// The load balancer, if the site has its own.
     pub fn balancer(&self) -> Option<SocketAddr> {
         let api = &self.spec.api;
         let address = api.address.filter(|_| api.load_balancer == LoadBalancer::External)?;
@@ -47,7 +47,7 @@ impl Session<'_> {
         answers.into_iter().map(finding).collect()
     }
 
-    /// Whether no machine has the address that is to move between the control planes, before one of them has it.
+    /// Whether the future virtual IP of the control planes is free: before one of them has it, no machine may have it.
     pub fn check_virtual_address(&self) -> Vec<HostFinding> {
         let api = &self.spec.api;
         let moves = api.load_balancer == LoadBalancer::Vip && !self.completed.control_plane;
@@ -71,8 +71,8 @@ impl Session<'_> {
 }
 
 impl Leader<'_> {
-    /// Whether every API server is reached through the load balancer. Where none is, all hosts stop; where some are not, these are
-    /// reported at the end, and the others go on.
+    /// Whether the load balancer reaches every API server. If it reaches none, all hosts stop; if it misses some, these are reported at the
+    /// end, and the others continue.
     pub(super) fn probe_balancer(&mut self) {
         let Some(balancer) = self.session.balancer() else { return };
         let control_planes = self.alive(is_control_plane);
@@ -80,7 +80,7 @@ impl Leader<'_> {
         let mut missing: BTreeMap<_, _> = control_planes.iter().map(|&index| (server(index), index)).collect();
         self.session.fleet.announce(missing.len());
         let (mut tries, mut error) = (0, String::new());
-        // The first host asks. The others ask only where the load balancer keeps each client at one server, or does not reach all.
+        // The first host asks. The others ask only if the load balancer keeps each client at one server, or does not reach all servers.
         for &index in &control_planes {
             let found = self.probe_from(index, balancer, missing.keys().copied().collect());
             missing.retain(|server, _| !found.seen.contains(server));

@@ -1,4 +1,4 @@
-//! The certificates of all hosts: how they are, and new ones, one host after another.
+//! The certificates of all hosts: reports on them, and renewals, one host after another.
 
 use std::collections::BTreeMap;
 
@@ -33,7 +33,7 @@ pub fn list_certificates(
     Ok(answers::by_host(&fleet, found))
 }
 
-/// Says what [`renew_certificates`] would do. Changes nothing.
+/// Reports what [`renew_certificates`] would do. Changes nothing.
 ///
 /// # Errors
 /// When a host failed.
@@ -51,10 +51,11 @@ pub fn preview_renewal(
     Ok(by_name(&fleet, found))
 }
 
-/// Renews certificates on every host: on one that serves the cluster only when the one before is healthy again, then on workers.
+/// Renews certificates on every host. A host that serves the cluster has its turn only when the one before is healthy again; workers come
+/// last.
 ///
 /// # Errors
-/// When it was refused and nothing was changed, or when a host failed; those after it keep what they have.
+/// When the renewal was refused and nothing was changed, or when a host failed; the hosts after it keep what they have.
 pub fn renew_certificates(
     spec: &ClusterSpec,
     selection: &Selection,
@@ -103,14 +104,14 @@ fn serves(host: &FleetHost<'_>) -> bool {
     host.has(Role::ControlPlane) || host.has(Role::Etcd)
 }
 
-/// What a renewal would do on each host that tells it.
+/// What a renewal would do, for each host that reports it.
 fn preview(fleet: &mut Fleet<'_>, selection: &Selection) -> BTreeMap<HostIndex, RenewalReport> {
     let hosts = fleet.alive(|_| true);
     let question = |fleet: &Fleet<'_>, index| fleet.ask(index, PreviewRenewal { selection: selection.clone() });
     fleet.on_each(&hosts, usize::MAX, question).into_iter().collect()
 }
 
-/// Refuses to begin when a host on which something restarts was not reached: the others may have to do without it meanwhile.
+/// Refuses to begin if a host was not reached on which something restarts: the others may have to do without it in the meantime.
 fn refuse_unreached(fleet: &Fleet<'_>, which: impl Fn(&FleetHost<'_>) -> bool) -> anyhow::Result<()> {
     let absent = fleet.hosts().find(|(_, host)| which(host) && !host.is_alive());
     let Some((_, host)) = absent else { return Ok(()) };

@@ -1,4 +1,4 @@
-//! The connection to one host: reaching it, and asking it one question after the other.
+//! The connection to one host: reaches it, and asks it one question after another.
 
 use std::io::{self, BufReader, Read as _, Seek, SeekFrom, Write};
 use std::marker::PhantomData;
@@ -24,7 +24,7 @@ use crate::report::Event;
 const SSH_FAILED: i32 = 255;
 /// The exit code of a shell for a program that is there and cannot be run (POSIX, 2.8.2).
 const NOT_RUN: i32 = 126;
-/// How much of a program's standard error is kept: its end.
+/// The most that is kept of a program's standard error: its end.
 const MAX_SAID_BYTES: u64 = 64 << 10;
 
 /// A question as it goes over the wire; it can be sent again.
@@ -43,7 +43,7 @@ impl<Q: Ask> Encoded<Q> {
     }
 }
 
-/// A host that kinstall is on, with the way to become root there.
+/// A host on which kinstall is installed, with the way to become root there.
 pub struct Connection {
     transport: Transport,
     privilege: Privilege,
@@ -68,8 +68,8 @@ struct Ended {
 }
 
 impl Connection {
-    /// Connects to a host, checks its platform, becomes root and installs kinstall. Sends nothing to a host that none of the
-    /// programs is for, and nothing but the password before `sudo` has accepted it.
+    /// Connects to a host, checks its platform, becomes root and installs kinstall. Sends nothing to a host whose platform has no kinstall,
+    /// and nothing but the password before `sudo` has accepted it.
     pub fn connect(
         transport: Transport,
         sudo: Option<Sudo>,
@@ -87,10 +87,10 @@ impl Connection {
         Ok(connection)
     }
 
-    /// The program for the host, and whether the user is root.
+    /// The kinstall for the host, and whether the user is root.
     ///
     /// # Errors
-    /// When no program is for the host.
+    /// When there is no kinstall for the host.
     fn probe<'a>(&self, programs: &'a Programs) -> Result<(&'a Program, bool), ContactError> {
         let said = self.run(self.transport.command("uname -sm; id -u", &Privilege::Root), |_| Ok(()))?;
         let said = self.successful("reading the platform", &said)?;
@@ -119,7 +119,7 @@ impl Connection {
         let wanted = format!("{}  -", program.digest.hex());
         let held = format!("sha256sum < {PROGRAM} 2>/dev/null || true");
         let held = self.run(self.transport.command(&held, &self.privilege), |input| self.give_password(input))?;
-        // What a login prints comes before.
+        // The output of a login comes before.
         if self.successful("checking for kinstall", &held)?.lines().last().map(str::trim_end) == Some(&wanted) {
             return Ok(());
         }
@@ -138,7 +138,8 @@ impl Connection {
         self.successful("installing kinstall", &sent).map(drop)
     }
 
-    /// Asks the host and returns its answer. `body` writes what follows the question; `observe` gets the host's events before the answer.
+    /// Asks the host and returns its answer. `body` writes what follows the question; `observe` receives the host's events before the
+    /// answer.
     pub fn ask<Q: Ask>(
         &self,
         question: &Encoded<Q>,
@@ -183,7 +184,7 @@ impl Connection {
             }
             Err(_) => return Received::Nothing { greeted: false },
         }
-        // How the program ended explains an end without an answer.
+        // If no answer came, the way in which the program ended explains that.
         while let Ok(Some(line)) = next_line(&mut output) {
             match serde_json::from_slice(&line) {
                 Ok(Message::Event(event)) => {
@@ -191,7 +192,7 @@ impl Connection {
                     observe(&event);
                 }
                 Ok(Message::Answer(answer)) => {
-                    // Not the answer itself, which may be secret.
+                    // The answer itself is not logged: it may be secret.
                     self.log.note(&format!("answered: {}\n", Q::NAME));
                     return Received::Answer(answer);
                 }
@@ -224,10 +225,10 @@ impl Connection {
         }
     }
 
-    /// Why the host does not run kinstall, which is there: mostly its mount.
+    /// Why the host does not run kinstall, although it is there: mostly because of its mount.
     fn not_run(&self, stderr: &str) -> ContactError {
         let destination = self.destination();
-        // Where the host does not tell its mounts, the shell's words are all there is.
+        // If the host does not show its mounts, only the shell's words are left.
         let asked = self
             .run(self.transport.command("cat /proc/self/mounts", &self.privilege), |input| self.give_password(input));
         let lines = asked.map(|ended| procfs::mounts(&String::from_utf8_lossy(&ended.stdout))).unwrap_or_default();
@@ -240,7 +241,7 @@ impl Connection {
         }
     }
 
-    /// Why there is no connection, where `ssh` ended for that reason; programs on the host end with other codes.
+    /// Why there is no connection, if `ssh` ended for that reason; programs on the host end with other codes.
     fn lost(&self, code: Option<i32>, stderr: &str) -> Option<String> {
         match (&self.transport, code) {
             (Transport::Ssh { .. }, Some(SSH_FAILED)) => Some(gist(stderr)),
@@ -268,7 +269,7 @@ impl Connection {
             return Err(ContactError::Connection { destination: self.destination(), said, begun: false });
         }
         match sent {
-            // Where a program ends without reading all of its input, its exit code counts.
+            // If a program ends without reading all of its input, its exit code counts.
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(self.exchange(error)),
             _ => Ok(Ended { code, stdout: stdout.map_err(|source| self.exchange(source))?, stderr }),
         }
@@ -281,7 +282,7 @@ impl Connection {
         Err(ContactError::Command { act, destination: self.destination(), said: gist(&ended.stderr) })
     }
 
-    /// Writes what `sudo` may read, and then the line that ends it.
+    /// Writes what `sudo` may read, and then the line that marks its end.
     fn begin(&self, input: &mut ChildStdin) -> io::Result<()> {
         self.give_password(input)?;
         writeln!(input, "{GREETING}")

@@ -1,4 +1,4 @@
-//! What goes wrong between kinstall and a host, and what to do about it.
+//! Errors between kinstall and a host, and what to do about them.
 
 use std::io;
 
@@ -23,7 +23,7 @@ pub enum ContactError {
     /// There was no connection, or it was cut.
     #[error("{} {destination}: {said}", if *begun { "the connection was cut to" } else { "cannot connect to" })]
     Connection {
-        /// Where to.
+        /// The host's destination, for messages.
         destination: String,
         /// What `ssh` said.
         said: String,
@@ -33,7 +33,7 @@ pub enum ContactError {
     /// The user could not become root.
     #[error("the user cannot become root on {destination}: {said}")]
     Sudo {
-        /// Where.
+        /// The host's destination, for messages.
         destination: String,
         /// What `sudo` said.
         said: String,
@@ -41,7 +41,7 @@ pub enum ContactError {
     /// This program cannot run on the host.
     #[error("the host is {found}, and this kinstall is for {here}")]
     Platform {
-        /// What `uname -sm` says there.
+        /// The output of `uname -sm` on the host.
         found: String,
         /// The platform of this program.
         here: String,
@@ -49,46 +49,46 @@ pub enum ContactError {
     /// A command on the host failed.
     #[error("{act} failed on {destination}: {said}")]
     Command {
-        /// What it was for.
+        /// What the command was for.
         act: &'static str,
-        /// Where.
+        /// The host's destination, for messages.
         destination: String,
-        /// What it said.
+        /// What the command said.
         said: String,
     },
-    /// The host does not run kinstall from where it was put.
+    /// kinstall is on the host and cannot be run there.
     #[error("{destination} does not run {PROGRAM}: {reason}")]
     NotRun {
-        /// Where.
+        /// The host's destination, for messages.
         destination: String,
-        /// What the host has against it, or what it said.
+        /// The mount option in the way, or what the host said.
         reason: String,
-        /// The mount that is in the way, where it is one.
+        /// The mount in the way, if that is the reason.
         mount: Option<String>,
     },
     /// Another program answered.
     #[error("the answer from {destination} is not kinstall's: {said}")]
     Reply {
-        /// Where.
+        /// The host's destination, for messages.
         destination: String,
-        /// The beginning of it.
+        /// The beginning of the answer.
         said: String,
     },
     /// A kinstall of another version answered.
     #[error("the kinstall on {destination} is another version: it says `{found}` instead of `{GREETING}`")]
     Version {
-        /// Where.
+        /// The host's destination, for messages.
         destination: String,
         /// Its greeting.
         found: String,
     },
-    /// The host answered that what it was asked to do failed.
+    /// The host answered that the work of the question failed.
     #[error("{}", .0.error)]
     Failed(FailureReport),
     /// Reading or writing failed on this side.
     #[error("cannot exchange data with {destination}")]
     Exchange {
-        /// Where.
+        /// The host's destination, for messages.
         destination: String,
         /// The cause.
         source: io::Error,
@@ -96,7 +96,7 @@ pub enum ContactError {
 }
 
 impl ContactError {
-    /// What to do about it.
+    /// What to do about the error.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         let (speaker, said) = match self {
@@ -144,14 +144,14 @@ impl ContactError {
     }
 }
 
-/// The lines of `text` that tell the cause, joined to one.
+/// The lines of `text` that give the cause, joined into one.
 #[must_use]
 pub fn gist(text: &str) -> String {
     const LINES: usize = 3;
     // Without empty lines and OpenSSH's frame of `@` around a warning.
     let has_text = |line: &&str| !line.is_empty() && !line.chars().all(|letter| letter == '@');
     let lines: Vec<_> = text.lines().map(|line| line.trim().trim_matches('@').trim()).filter(has_text).collect();
-    // A banner may be long, and may have such words as well: the most particular line counts, and of two the later one.
+    // A banner may be long, and may contain such words as well: the most specific line counts, and the later one of two.
     let ranked = lines.iter().filter_map(|line| Some((advice::rank(line)?, line)));
     let important = ranked.rev().min_by_key(|(rank, _)| *rank).map(|(_, line)| line);
     let last = &lines[lines.len().saturating_sub(LINES)..];

@@ -1,4 +1,4 @@
-//! The stage of etcd: its authority, and its members, new ones or more of them.
+//! The stage of etcd: its authority, and its members, the first ones or additional ones.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -30,7 +30,7 @@ impl Leader<'_> {
             Err(report) => return self.fail(asked, Stage::Etcd, report),
         };
         let mut material = JoinMaterial { etcd_authority: restored.etcd_authority, ..JoinMaterial::default() };
-        // A single host that is everything makes its authority itself.
+        // A single host with all roles makes its authority itself.
         let is_single = members.len() == 1 && self.alive(|host| host.has(Role::ControlPlane)) == members;
         if !is_single && material.etcd_authority.is_none() {
             match self.ask(asked, MakeEtcdAuthority {}) {
@@ -75,7 +75,7 @@ impl Leader<'_> {
         let begun = host
             .surveyed(|survey| survey.etcd != StepState::NotBegun || survey.restoration.as_ref().is_some_and(has_data));
         if !begun && self.is_listed(running, address)? {
-            // It has lost its data, so it must not come back as the same member.
+            // A member that lost its data must not come back as the same member.
             self.ask(running, RemoveEtcdMember { here, address })?;
         }
         let members =

@@ -1,4 +1,4 @@
-//! One of the hosts that are worked on.
+//! One of the hosts of a fleet.
 
 use std::collections::BTreeSet;
 
@@ -19,11 +19,11 @@ pub struct FleetHost<'a> {
     pub spec: &'a HostSpec,
     /// Absent until kinstall has connected to it.
     pub reached: Option<Reached>,
-    /// The phases in which it has something to do; none before the plan is made.
+    /// The phases in which it has work; empty before the plan is made.
     pub phases: BTreeSet<Phase>,
     /// The steps that changed something.
     pub changed: Vec<String>,
-    /// The first failure. No work follows it.
+    /// The first failure. The host does no work after it.
     pub failure: Option<Failure>,
 }
 
@@ -33,11 +33,11 @@ pub struct Reached {
     pub connection: Connection,
     /// The host's facts, before any change.
     pub survey: Survey,
-    /// How far its clock is ahead of the one here.
+    /// How far the host's clock is ahead of this machine's.
     pub clock_offset_seconds: f64,
 }
 
-/// Why no more work is done on a host.
+/// Why a host does no more work.
 #[derive(Clone, Debug)]
 pub struct Failure {
     /// The stage that failed.
@@ -47,7 +47,7 @@ pub struct Failure {
 }
 
 impl<'a> FleetHost<'a> {
-    /// A host that nothing was done on yet.
+    /// A host on which nothing has been done yet.
     pub fn new(spec: &'a HostSpec) -> Self {
         Self { spec, reached: None, phases: BTreeSet::new(), changed: Vec::new(), failure: None }
     }
@@ -72,7 +72,7 @@ impl<'a> FleetHost<'a> {
         self.spec.roles.contains(&role)
     }
 
-    /// Whether work on it may go on.
+    /// Whether work on it may continue.
     pub fn is_alive(&self) -> bool {
         self.failure.is_none()
     }
@@ -92,7 +92,7 @@ impl<'a> FleetHost<'a> {
         !self.surveyed(|survey| survey.facts.installation != Installation::None)
     }
 
-    /// Whether it was reached and its survey says this.
+    /// Whether it was reached and `what` is true of its survey.
     pub fn surveyed(&self, what: impl Fn(&Survey) -> bool) -> bool {
         self.reached.as_ref().is_some_and(|reached| what(&reached.survey))
     }

@@ -1,6 +1,6 @@
-//! The hosts that are worked on: connecting to them, asking them, and what became of each.
+//! The hosts of a fleet: connects to them, asks them, and keeps what became of each.
 //!
-//! A failure is noted at the host that failed, so that the others go on.
+//! A failure is recorded at the host that failed, so that the others continue.
 
 use std::io;
 use std::process::ChildStdin;
@@ -27,13 +27,13 @@ use crate::failure::{Advise, FailureReport};
 use crate::report::{Console, Event, Observer as _};
 use crate::stage::Stage;
 
-/// Work on this many hosts at the same time, how they are reached, and how it is shown.
+/// How to work on hosts: how many at the same time, with which password, and how progress is shown.
 pub struct FleetOptions {
     /// Hosts that are worked on at the same time.
     pub parallel: usize,
-    /// How it is shown.
+    /// How progress and results are shown.
     pub output: OutputFormat,
-    /// The password for `sudo`, where a host asks for one.
+    /// The password for `sudo`, if a host asks for one.
     pub password: Option<Password>,
 }
 
@@ -48,10 +48,9 @@ pub struct Fleet<'a> {
     hosts: Vec<FleetHost<'a>>,
     /// The stage that is under way.
     stage: Stage,
-    /// Where it is shown.
+    /// Where progress is shown.
     pub(super) console: Console,
     logs: Logs,
-    /// Hosts that are worked on at the same time.
     pub(super) parallel: usize,
     /// Dropped last, so that connections end after everything else.
     masters: Arc<Masters>,
@@ -70,7 +69,7 @@ impl<'a> Fleet<'a> {
         })
     }
 
-    /// The shared connections, to end them when the program is interrupted. Without a claim on them: they end with the fleet.
+    /// The shared connections, to end them when the program is interrupted. They are not kept alive by this: they end with the fleet.
     #[must_use]
     pub fn masters(&self) -> Weak<Masters> {
         Arc::downgrade(&self.masters)
@@ -105,12 +104,12 @@ impl<'a> Fleet<'a> {
         &self.hosts[index.0]
     }
 
-    /// The same, to note something at it.
+    /// One of the hosts, to record something at it.
     pub(super) fn host_mut(&mut self, index: HostIndex) -> &mut FleetHost<'a> {
         &mut self.hosts[index.0]
     }
 
-    /// Every host, also those that failed.
+    /// Every host, including those that failed.
     pub(super) fn hosts(&self) -> impl Iterator<Item = (HostIndex, &FleetHost<'a>)> {
         self.hosts.iter().enumerate().map(|(number, host)| (HostIndex(number), host))
     }
@@ -120,7 +119,6 @@ impl<'a> Fleet<'a> {
         self.hosts().find(|(_, host)| which(host)).map(|(index, _)| index)
     }
 
-    /// How many there are.
     pub(super) fn len(&self) -> usize {
         self.hosts.len()
     }
@@ -140,17 +138,17 @@ impl<'a> Fleet<'a> {
         self.hosts.retain(|host| !which(host));
     }
 
-    /// From here on everything belongs to `stage`.
+    /// Begins `stage`: all later events and failures belong to it.
     pub(super) fn enter(&mut self, stage: Stage) {
         self.stage = stage;
     }
 
-    /// Shows that the stage begins, in which this many hosts have something to do.
+    /// Shows that the stage begins, and how many hosts have work in it.
     pub(super) fn announce(&self, hosts: usize) {
         self.console.event(&Event::StageStarted { stage: self.stage, hosts });
     }
 
-    /// Does `work` on these hosts at the same time, and returns the results. Hosts on which it fails are noted.
+    /// Does `work` on these hosts at the same time, and returns the results. Failures are recorded at their hosts.
     pub(super) fn on_each<T: Send>(
         &mut self,
         hosts: &[HostIndex],
@@ -169,8 +167,8 @@ impl<'a> Fleet<'a> {
         done
     }
 
-    /// Asks a host, and shows its events. After a cut connection it asks once more: every question can be repeated, and a host
-    /// that still works on the first one is waited for.
+    /// Asks a host, and shows its events. After a cut connection it asks once more: every question can be repeated, and the second question
+    /// waits for a host that still works on the first.
     pub(super) fn ask<Q: Ask>(&self, index: HostIndex, question: Q) -> Result<Q::Answer, FailureReport> {
         let question = Encoded::of(question);
         let reporter = self.console.reporter(self.host(index).name(), self.stage);
@@ -185,7 +183,7 @@ impl<'a> Fleet<'a> {
         }
     }
 
-    /// Sends a host what belongs to a question, `total` bytes of content that `body` writes.
+    /// Sends a host the content that belongs to a question: `total` bytes, which `body` writes.
     pub(super) fn send<Q: Ask>(
         &self,
         index: HostIndex,
@@ -199,7 +197,7 @@ impl<'a> Fleet<'a> {
         Ok(connection.ask(&Encoded::of(question), body, &mut |event| reporter.event(event))?)
     }
 
-    /// Notes that a host failed.
+    /// Records that a host failed.
     pub(super) fn fail(&mut self, index: HostIndex, stage: Stage, report: FailureReport) {
         let host = &mut self.hosts[index.0];
         let log = self.logs.host(host.name()).path().display().to_string();
@@ -207,7 +205,7 @@ impl<'a> Fleet<'a> {
         host.failure.get_or_insert(Failure { stage, report });
     }
 
-    /// Shows which hosts failed, where and why. `stopped` is why the others did not go on, where they did not.
+    /// Shows which hosts failed, where and why. `stopped` is the reason why the other hosts stopped, if they did.
     ///
     /// # Errors
     /// When any host failed.
@@ -238,7 +236,8 @@ impl<'a> Fleet<'a> {
         lines.join("\n")
     }
 
-    /// Refuses to begin while a host is away: it would keep other versions than the rest, and its member of etcd may be one too many.
+    /// Refuses to begin while a host is absent: it would keep other versions than the rest, and its member of etcd may be one failure too
+    /// many.
     pub(super) fn refuse_absent(&self) -> anyhow::Result<()> {
         let absent = self.hosts().find_map(|(_, host)| Some((host, host.failure.as_ref()?)));
         let Some((host, failure)) = absent else { return Ok(()) };

@@ -1,8 +1,8 @@
-//! Which of many hosts.
+//! The index of a host in a fleet.
 
 use std::fmt;
 
-/// Which of a fleet's hosts, in the order of cluster.yaml.
+/// The index of a host in a fleet, in the order of cluster.yaml.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HostIndex(pub usize);
 

@@ -23,7 +23,7 @@ use crate::restoration::Restoration;
 use crate::stage::Stage;
 use crate::trust::Trust;
 
-/// What is to be installed.
+/// What to install.
 #[derive(Clone, Copy)]
 pub struct InstallRequest<'a> {
     /// The cluster, with its hosts.
@@ -34,15 +34,15 @@ pub struct InstallRequest<'a> {
     pub trust: &'a Trust,
     /// Preflight checks whose rejection is ignored.
     pub ignored: &'a [CheckId],
-    /// Whether the plan is shown, and nothing done.
+    /// Whether to show the plan and do nothing.
     pub dry_run: bool,
-    /// What happens to the data of add-ons that go.
+    /// What happens to the data of add-ons that leave the cluster.
     pub addon_data: AddonData,
-    /// The backup that the cluster comes from, where it does.
+    /// The backup that the cluster comes from, if it does.
     pub restoration: Option<&'a Restoration>,
 }
 
-/// How an installation went.
+/// The result of an installation.
 pub struct Outcome {
     /// The steps that changed something, by host.
     pub changed: BTreeMap<DnsName, Vec<String>>,
@@ -57,16 +57,16 @@ pub(super) struct Leader<'a> {
     pub(super) parts: Parts<'a>,
     /// Control planes that the site's load balancer does not reach.
     pub(super) unbalanced: Vec<(HostIndex, FailureReport)>,
-    /// Hosts on which something restarts for other settings: they have their turn one after another.
+    /// Hosts on which changed settings restart something: they have their turn one after another.
     pub(super) restarting: BTreeSet<HostIndex>,
-    /// Whether a host failed in its turn, so that no other has one.
+    /// Whether a host failed in its turn, so that no other host gets one.
     pub(super) failed_in_turn: bool,
 }
 
 /// Installs a cluster. `begun` gets the fleet before kinstall connects to any host.
 ///
 /// # Errors
-/// When it was refused and nothing was changed, or when hosts failed; what was done stays.
+/// When the installation was refused and nothing was changed, or when hosts failed; what was done stays.
 pub fn lead(
     request: &InstallRequest<'_>,
     options: &FleetOptions,
@@ -113,7 +113,7 @@ impl<'a> Leader<'a> {
         self.conclude(stopped, started)
     }
 
-    /// Says how it went. `stopped` is why the hosts that did not fail stopped early, where they did.
+    /// Reports the result. `stopped` is the reason why hosts that did not fail stopped early, if they did.
     pub(super) fn conclude(&self, stopped: Option<&str>, started: Instant) -> anyhow::Result<Outcome> {
         self.session.fleet.summary(stopped)?;
         let changed = self.session.fleet.hosts().filter(|(_, host)| !host.changed.is_empty());
@@ -158,7 +158,7 @@ impl<'a> Leader<'a> {
         self.work_of(self.session.first)
     }
 
-    /// A host's part of the installation, without anything from other hosts.
+    /// A host's work in the installation, without anything from other hosts.
     pub(super) fn work_of(&self, index: HostIndex) -> Box<Work> {
         let (host, shares) = (self.host(index).spec, &self.session.shares);
         work(host, shares, self.origin(), self.request.trust, JoinMaterial::default())
@@ -192,7 +192,7 @@ impl<'a> Leader<'a> {
     }
 }
 
-/// A host's part, as it is told.
+/// A host's work, in the form in which the host gets it.
 pub(super) fn work(
     host: &HostSpec,
     shares: &Shares,

@@ -1,5 +1,5 @@
-//! Work on many hosts, led from one: connects to them over OpenSSH, has the [`agent`](crate::agent) on each do the same work as
-//! on a single host, one stage after the other, and shows how far all of them are.
+//! Work on many hosts, led from one host. kinstall connects to them over OpenSSH. The [`agent`](crate::agent) on each does the same work as
+//! on a single host, one stage after another, and kinstall shows the progress of all of them.
 
 mod advice;
 mod answers;

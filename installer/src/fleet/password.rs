@@ -65,11 +65,11 @@ fn first_line(input: impl BufRead) -> anyhow::Result<Password> {
 /// The terminal's settings from before its echo was switched off, while it is off.
 static BEFORE: Mutex<Option<(File, Termios)>> = Mutex::new(None);
 
-/// Switches the terminal's echo on again, where kinstall had switched it off; also when an interrupt ends the program.
+/// Switches the terminal's echo on again if kinstall had switched it off, even when an interrupt ends the program.
 pub fn restore_terminal() {
     let mut before = BEFORE.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some((terminal, settings)) = before.take() {
-        // A terminal that is gone needs no echo.
+        // A closed terminal needs no echo.
         let _ = termios::tcsetattr(terminal.as_fd(), SetArg::TCSANOW, &settings);
     }
 }

@@ -1,4 +1,4 @@
-//! Decides who goes on when a host fails. Reads nothing and changes nothing.
+//! Decides which hosts continue when one fails. Reads nothing and changes nothing.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use crate::stage::Stage;
 pub struct FailedHost<'a> {
     /// Its roles.
     pub roles: &'a BTreeSet<Role>,
-    /// Whether it is the one that acts for the whole cluster.
+    /// Whether it acts for the whole cluster.
     pub leads: bool,
 }
 
@@ -27,13 +27,13 @@ pub struct Completed {
 /// What the other hosts do after a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// They go on.
+    /// They continue.
     GoOn,
     /// They stop, for this reason.
     Stop(&'static str),
 }
 
-/// Whether the others go on after these hosts failed in `stage`.
+/// Whether the others continue after these hosts failed in `stage`.
 #[must_use]
 pub fn decide(stage: Stage, failed: &[FailedHost<'_>], completed: Completed) -> Decision {
     let any = |what: fn(&FailedHost<'_>) -> bool| failed.iter().any(what);
@@ -46,7 +46,7 @@ pub fn decide(stage: Stage, failed: &[FailedHost<'_>], completed: Completed) -> 
     if stage <= Stage::Etcd && !completed.etcd && any(|host| host.roles.contains(&Role::Etcd)) {
         return Decision::Stop("a new etcd cluster needs all its members");
     }
-    // The host that was not reached may have the cluster already; a second one must not be created.
+    // The host that was not reached may be part of the cluster already; a second cluster must not be created.
     if stage == Stage::Connect && !completed.control_plane && any(|host| host.roles.contains(&Role::ControlPlane)) {
         return Decision::Stop("a new cluster needs all its control planes");
     }
@@ -105,7 +105,7 @@ mod tests {
     }
 
     proptest! {
-        /// One more failure never lets the others go on.
+        /// An additional failure never allows the others to continue.
         #[test]
         fn more_failures_are_never_better(
             hosts in proptest::collection::vec((proptest::sample::subsequence(Role::ALL.to_vec(), 1..=3), any::<bool>()), 1..5),

@@ -1,5 +1,4 @@
-//! Checks before anything is changed: whether the hosts are fit for the cluster, each by itself and all together, and what
-//! would be done on each.
+//! Checks before anything is changed: whether each host, and all hosts together, are fit for the cluster, and what would be done on each.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -62,7 +61,7 @@ impl Session<'_> {
         refuse_rejected(&findings)
     }
 
-    /// Programs get every finding of every host; people get those that matter, in one table.
+    /// Programs get every finding of every host; people get the findings that matter, in one table.
     fn show(&self, findings: &[HostFinding]) {
         for HostFinding { host, finding } in findings {
             let event = Event::Preflight { findings: vec![finding.clone()] };
@@ -76,7 +75,7 @@ impl Session<'_> {
 }
 
 impl Leader<'_> {
-    /// Plans what every host does, and checks that it fits. Notes at each host the phases in which it has something to do.
+    /// Plans the work of every host, and checks that it fits. Records at each host the phases in which it has work.
     pub(super) fn plan(&mut self) -> anyhow::Result<()> {
         let mut shortages = Vec::new();
         for index in self.alive(|_| true) {
@@ -88,7 +87,7 @@ impl Leader<'_> {
                 Ok((plan.steps.iter().map(|planned| planned.phase).collect(), lacks))
             })?;
             let host = self.host(index);
-            // A host that was begun has paid part of the cost already; how much is unknown.
+            // On a host where an installation began, part of the room is in use already; how much is unknown.
             if host.facts().installation == Installation::None && !lacks.is_empty() {
                 shortages.push(format!("on {}: {}", host.name(), lacks.join("; ")));
             }
@@ -152,7 +151,7 @@ fn refuse_rejected(findings: &[HostFinding]) -> anyhow::Result<()> {
         .hint(preflight::hint(ids))
 }
 
-/// Each item once, in the order in which it comes first.
+/// Each item once, in the order of its first occurrence.
 fn distinct<T: Copy + Ord>(items: impl Iterator<Item = T>) -> Vec<T> {
     let mut seen = BTreeSet::new();
     items.filter(|item| seen.insert(*item)).collect()

@@ -1,4 +1,4 @@
-//! kinstall itself, to be sent to hosts: the running program, and for hosts of another architecture the one that lies beside it.
+//! kinstall itself, as a file to send to hosts: the running program, and for hosts of another architecture the one beside it.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -6,28 +6,28 @@ use std::path::{Path, PathBuf};
 use fs_err::File;
 use kbundle_format::{Digest, Hasher, Platform};
 
-/// The architectures that kinstall is built for, with what `uname -m` calls them.
+/// The architectures that kinstall is built for, each with its name in `uname -m`.
 const MACHINES: [(&str, &str); 2] = [("amd64", "x86_64"), ("arm64", "aarch64")];
 
-/// A kinstall, as a file that is there.
+/// An executable file of kinstall.
 #[derive(Debug)]
 pub struct Program {
     machine: &'static str,
     path: PathBuf,
-    /// Of its content.
+    /// The digest of its content.
     pub digest: Digest,
 }
 
-/// Those that can be sent.
+/// The executable files that can be sent.
 #[derive(Debug)]
 pub struct Programs(Vec<Program>);
 
 impl Programs {
-    /// Reads the running program, and those for other architectures in its folder: `kinstall-arm64`, `kinstall-amd64`.
+    /// Reads the running program, and the ones for other architectures in its folder: `kinstall-arm64`, `kinstall-amd64`.
     pub fn find() -> io::Result<Self> {
         let own = Platform::of_this_program();
         let folder = std::env::current_exe()?;
-        // The file that runs, even where it was replaced since.
+        // The file that runs, even if another file has replaced it.
         Self::of(own.architecture(), Path::new("/proc/self/exe"), folder.parent().unwrap_or(Path::new("/")))
     }
 
@@ -42,7 +42,7 @@ impl Programs {
         Ok(Self(found))
     }
 
-    /// The one for a host that says `Linux aarch64` of itself.
+    /// The one for a host whose `uname -sm` is `Linux aarch64`.
     #[must_use]
     pub fn for_machine(&self, uname: &str) -> Option<&Program> {
         let machine = uname.strip_prefix("Linux ")?;
@@ -57,7 +57,7 @@ impl Program {
     }
 }
 
-/// What the kinstall for a host is called that says `Linux aarch64` of itself, where there is one for it.
+/// The file name of the kinstall for a host whose `uname -sm` is `Linux aarch64`, if there is one for it.
 #[must_use]
 pub fn missing_for(uname: &str) -> Option<String> {
     let found = MACHINES.iter().find(|(_, machine)| uname.strip_prefix("Linux ") == Some(*machine));

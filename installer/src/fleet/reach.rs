@@ -22,19 +22,19 @@ use crate::preflight::firewall::will_be_opened;
 use crate::report::Event;
 use crate::stage::Stage;
 
-/// What the firewalls of the hosts are like when connections are tried.
+/// The state of the hosts' firewalls while connections are tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Firewalls {
-    /// As kinstall found them: where it has the user's consent, it opens them later.
+    /// As kinstall found them. It opens them later if the user allows that.
     Untouched,
-    /// As they stay.
+    /// In their final state.
     Opened,
 }
 
-/// The results of connecting.
+/// The results of connection attempts.
 #[derive(Default)]
 struct Attempts {
-    /// What could not be reached, by the host that tried.
+    /// What could not be reached, by the host that tried to connect.
     unreached: BTreeMap<HostIndex, Vec<String>>,
     /// The same, of hosts whose firewall is opened later.
     closed: BTreeMap<HostIndex, Vec<String>>,
@@ -75,7 +75,7 @@ impl FleetHost<'_> {
         ];
         let ports = wanted.into_iter().filter_map(|(wanted, port)| wanted.then_some(port));
         let ports: Vec<_> = ports.collect();
-        // Of both families: pods of one host reach those of another through either.
+        // Of both families: pods of one host reach pods of another through either.
         let addresses = other.spec.addresses();
         addresses
             .flat_map(|address| ports.iter().map(move |&port| SocketAddr::new(address, port)).collect::<Vec<_>>())
@@ -84,7 +84,7 @@ impl FleetHost<'_> {
 }
 
 impl Session<'_> {
-    /// Tries the connections that the cluster will make, where any host is new.
+    /// Tries the connections that the cluster will make, if any host is new.
     pub fn check_reach(&mut self, firewalls: Firewalls) -> Vec<HostFinding> {
         if self.fleet.alive(FleetHost::is_new).is_empty() {
             return Vec::new();
@@ -174,12 +174,12 @@ impl Session<'_> {
         })
     }
 
-    /// Has a host listen until the other end of `ended` is dropped.
+    /// Lets a host listen until the other end of `ended` is dropped.
     fn listen(&self, index: HostIndex, ended: Receiver<()>, ready: &Sender<()>) -> Result<(), FailureReport> {
         let host = self.fleet.host(index);
         let question = Encoded::of(ListenOnPorts { ports: host.ports(self.spec.api.port) });
         let wait = move |_: &mut _| {
-            // Nothing is ever sent: the other end is dropped when it is time.
+            // Nothing is ever sent: the other end is dropped when the listening ends.
             let _ = ended.recv();
             Ok(())
         };

@@ -1,5 +1,5 @@
-//! What is different where a cluster of several hosts comes from a backup: who may be part of it, and what of the backup each host gets.
-//! Everything else is done as in any installation.
+//! What is different if a cluster of several hosts comes from a backup: which hosts may be part of it, and what of the backup each host
+//! gets. Everything else is done as in any installation.
 
 use std::io;
 
@@ -26,7 +26,7 @@ impl Leader<'_> {
         self.request.restoration.map_or(Origin::Installation, |_| Origin::Backup)
     }
 
-    /// Refuses hosts that have something else than the beginning of this restoration, and a first host that could not hold the data.
+    /// Refuses hosts that contain anything but the beginning of this restoration, and a first host that could not hold the data.
     pub(super) fn refuse_unrestorable(&self) -> anyhow::Result<()> {
         if self.request.restoration.is_none() {
             return Ok(());
@@ -56,11 +56,11 @@ impl Leader<'_> {
         .hint("put a host with the roles control-plane and etcd first in cluster.yaml")
     }
 
-    /// What of the backup a host gets, or has got.
+    /// The part of the backup that a host gets, or has got.
     fn share_of(&self, index: HostIndex) -> Share {
         let host = self.host(index);
         let mark = self.mark(host);
-        // A member that is added to members which run gets its data from them.
+        // A member that is added to running members gets its data from them.
         let takes_data = host.has(Role::Etcd) && !self.session.completed.etcd;
         Share {
             data: mark.is_some_and(|mark| mark.share.data) || takes_data,
@@ -78,13 +78,13 @@ impl Leader<'_> {
         })
     }
 
-    /// The bytes of the snapshot, on a host that gets it.
+    /// The size of the snapshot, for a host that gets it; else 0.
     pub(super) fn snapshot_bytes(&self, index: HostIndex) -> u64 {
         let restoration = self.request.restoration.filter(|_| self.share_of(index).data);
         restoration.map_or(0, |restoration| restoration.list().snapshot().size_bytes)
     }
 
-    /// Tells every host which backup it is set up from, and sends the snapshot of etcd to those that start with it.
+    /// Tells every host which backup it is set up from, and sends the snapshot of etcd to the hosts that start with it.
     pub(super) fn begin_restoration(&mut self) {
         let Some(restoration) = self.request.restoration else { return };
         for index in self.alive(|_| true) {
@@ -94,7 +94,7 @@ impl Leader<'_> {
         }
     }
 
-    /// One host at a time: the backup is read and verified once more for each that gets the snapshot.
+    /// One host at a time: the backup is read and verified again for each host that gets the snapshot.
     fn begin_on(&self, index: HostIndex, restoration: &Restoration) -> Result<(), FailureReport> {
         let share = self.share_of(index);
         let question = BeginRestoration { list: Box::new(restoration.list().clone()), share };
@@ -108,13 +108,13 @@ impl Leader<'_> {
         })
     }
 
-    /// The keys of the backup, for the host that begins the cluster; nothing where it does not come from a backup.
+    /// The keys of the backup, for the host that begins the cluster; empty if the cluster does not come from a backup.
     pub(super) fn restored_material(&self) -> Result<JoinMaterial, FailureReport> {
         let Some(restoration) = self.request.restoration else { return Ok(JoinMaterial::default()) };
         restoration.join_material(self.request.spec).map_err(|error| FailureReport::from(&error))
     }
 
-    /// This restoration on a host, where it was begun there.
+    /// The mark of this restoration on a host, if the restoration has begun there.
     fn mark<'h>(&self, host: &'h FleetHost<'_>) -> Option<&'h RestorationMark> {
         let list = Digest::of(&self.request.restoration?.list().to_bytes());
         host.reached.as_ref()?.survey.restoration.as_ref().filter(|mark| mark.list == list)

@@ -1,4 +1,4 @@
-//! The way back of several hosts from an upgrade that failed or was cut off: one host after another, in the opposite order.
+//! Rolls several hosts back from an upgrade that failed or was cut off: one host after another, in the reverse order of the upgrade.
 //!
 //! Workers come first, since no kubelet may be newer than its API server, and the first control plane comes last: with it kubeadm's objects
 //! come back. etcd has to be able to read its data with the former version; a store that was migrated is not rolled back.
@@ -25,26 +25,26 @@ use crate::rollback::Act;
 use crate::stage::Stage;
 use crate::upgrade::standing::{Standing, Turn};
 
-/// Why the others do not go on after one that failed.
+/// Why the other hosts do not continue after one that failed.
 const UNHEALTHY: &str = "a host is rolled back only while those before it are healthy";
 const FINISH: &str =
     "finish the upgrade with the same bundle: `kinstall upgrade BUNDLE --key KEY --config cluster.yaml`";
 
-/// What is rolled back, and how.
+/// What to roll back, and how.
 pub struct RollbackRequest<'a> {
     /// The cluster.
     pub spec: &'a ClusterSpec,
-    /// Show the plan, and change nothing.
+    /// Whether to show the plan and change nothing.
     pub dry_run: bool,
     /// How long the pods of a node may take to move.
     pub drain_within: Duration,
 }
 
-/// Takes every host back that an upgrade has begun to change, and returns the Kubernetes that came back. `begun` gets the fleet before
-/// kinstall connects to any host.
+/// Rolls back every host that an upgrade has begun to change, and returns the version of Kubernetes that runs again. `begun` gets the fleet
+/// before kinstall connects to any host.
 ///
 /// # Errors
-/// When it was refused and nothing was changed, or when a host failed; those after it keep what they have.
+/// When the rollback was refused and nothing was changed, or when a host failed; the hosts after it keep what they have.
 pub fn lead_rollback(
     request: &RollbackRequest<'_>,
     options: &FleetOptions,
@@ -74,16 +74,16 @@ pub fn lead_rollback(
     Ok(way_back.to)
 }
 
-/// All that is decided before anything is changed.
+/// Everything that is decided before anything is changed.
 struct WayBack {
     /// The control plane that moves pods.
     first: HostIndex,
-    /// The Kubernetes that comes back.
+    /// The version of Kubernetes that will run again.
     to: KubeVersion,
     /// Hosts with something to do, in the order of their turns.
     order: Vec<HostIndex>,
     turns: BTreeMap<HostIndex, (Turn, RollbackPreview)>,
-    /// Whether there are other nodes that take the pods of one.
+    /// Whether other nodes can take the pods of a drained one.
     has_others: bool,
     drain_within: Duration,
 }
@@ -112,7 +112,7 @@ impl WayBack {
         Ok(Self { first, to, order, turns, has_others, drain_within: request.drain_within })
     }
 
-    /// What is done on which host, in order.
+    /// Shows what is done on which host, in order.
     fn show(&self, fleet: &Fleet<'_>) {
         for index in &self.order {
             let (host, (_, preview)) = (fleet.host(*index), &self.turns[index]);
@@ -128,7 +128,7 @@ impl WayBack {
         }
     }
 
-    /// One host after another, and none after one that failed.
+    /// Rolls back one host after another, and none after one that failed.
     fn take(&self, fleet: &mut Fleet<'_>) -> anyhow::Result<()> {
         for &index in &self.order {
             fleet.announce(1);
@@ -147,7 +147,7 @@ impl WayBack {
         if preview.acts.contains(&Act::Etcd) {
             refuse_loss_of_majority(fleet, index)?;
         }
-        // Pods of a host that was cut off in its turn are gone already.
+        // A host whose turn was cut off has no pods any more.
         if self.has_others && is_node(host) && *turn == Turn::Done {
             drain(fleet, self.first, index, self.drain_within)?;
         }
@@ -165,7 +165,7 @@ fn is_node(host: &FleetHost<'_>) -> bool {
     host.has(Role::ControlPlane) || host.has(Role::Worker)
 }
 
-/// The reverse of the order of an upgrade. A member of etcd that is not healthy comes before the others: none of them may stop meanwhile.
+/// The reverse order of an upgrade. An unhealthy member of etcd comes before the others: none of them may stop while it is down.
 fn order(fleet: &Fleet<'_>, first: HostIndex, begun: impl DoubleEndedIterator<Item = HostIndex>) -> Vec<HostIndex> {
     let mut order: Vec<_> = begun.rev().collect();
     let is_ill = |index: HostIndex| fleet.host(index).has(Role::Etcd) && etcd_illness(fleet, index).is_some();
@@ -216,7 +216,7 @@ fn read_standings(
     Ok(found.into_iter().collect())
 }
 
-/// Refuses where nothing is unfinished, or where a host has come to the end of the upgrade already.
+/// Refuses if nothing is unfinished, or if a host has already completed the upgrade.
 fn refuse_finished(fleet: &Fleet<'_>, standings: &BTreeMap<HostIndex, Standing>) -> anyhow::Result<()> {
     let Some((_, begun)) = standings.iter().find(|(_, standing)| standing.target.is_some()) else {
         return Err(anyhow!("no host of the cluster has an unfinished upgrade: there is nothing to roll back"))

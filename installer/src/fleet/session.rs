@@ -1,4 +1,4 @@
-//! The hosts after kinstall has connected to them and surveyed them. Nothing is changed there but that kinstall is installed.
+//! The hosts after kinstall has connected to them and surveyed them. The only change there is that kinstall is installed.
 
 use kbundle_format::{Digest, KubeVersion, Role};
 
@@ -21,9 +21,9 @@ pub struct Session<'a> {
     pub spec: &'a ClusterSpec,
     /// Preflight checks whose rejection is ignored.
     pub ignored: &'a [CheckId],
-    /// The version that is to be installed, where a bundle tells it.
+    /// The version to install, if a bundle is given.
     pub kubernetes: Option<KubeVersion>,
-    /// The packages that a bundle brings, where there is one.
+    /// The packages that the bundle brings, if one is given.
     pub brought: Option<BroughtPackages>,
     /// The hosts.
     pub fleet: Fleet<'a>,
@@ -35,7 +35,7 @@ pub struct Session<'a> {
     pub completed: Completed,
 }
 
-/// What is to be installed, as far as it is known.
+/// What will be installed, as far as it is known.
 #[derive(Clone, Default)]
 pub struct Goal {
     /// The version of Kubernetes.
@@ -46,8 +46,8 @@ pub struct Goal {
     pub brought: Option<BroughtPackages>,
 }
 
-/// Checks that the hosts are fit for the cluster, each by itself and all together; for what `goal` says, as
-/// far as it is known. `begun` gets the fleet before kinstall connects to any host.
+/// Checks that each host, and all hosts together, are fit for the cluster with the versions and packages of `goal`, as far as these are
+/// known. `begun` gets the fleet before kinstall connects to any host.
 ///
 /// # Errors
 /// When a check fails, or a host could not be reached.
@@ -100,7 +100,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Whether the others go on after the failures in `stage`.
+    /// Whether the other hosts continue after the failures in `stage`.
     pub fn decide(&self, stage: Stage) -> Decision {
         let failed = |host: &FleetHost<'_>| host.failure.as_ref().is_some_and(|failure| failure.stage == stage);
         let hosts = self.fleet.hosts().filter(|(_, host)| failed(host));

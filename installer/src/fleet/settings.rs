@@ -1,5 +1,5 @@
-//! Other settings for a cluster of several hosts: what differs is shown and judged before anything is changed, and hosts on which something
-//! restarts have their turn one after another.
+//! Changed settings for a cluster of several hosts. The differences are shown and judged before anything is changed, and hosts on which
+//! something restarts have their turn one after another.
 
 use super::index::HostIndex;
 use super::lead::Leader;
@@ -12,7 +12,7 @@ use crate::report::Event;
 pub(super) const IN_TURN: &str = "a host is changed only while the one before it is healthy";
 
 impl Leader<'_> {
-    /// Shows in what cluster.yaml differs from what the hosts stand by, and refuses what cannot change.
+    /// Shows where cluster.yaml differs from the settings that the hosts have, and refuses what cannot be changed.
     pub(super) fn compare_settings(&mut self) -> anyhow::Result<()> {
         let mut all: Vec<Change> = Vec::new();
         // The first control plane knows all hosts, and comes first.
@@ -31,7 +31,7 @@ impl Leader<'_> {
         changes::refuse(&all)
     }
 
-    /// In what the part of cluster.yaml that a host is told differs from what it stands by.
+    /// Where the host's part of cluster.yaml differs from the settings that the host has.
     fn changes_of(&self, index: HostIndex) -> Vec<Change> {
         let host = self.host(index);
         let Some(standing) = host.reached.as_ref().and_then(|reached| reached.survey.standing.as_ref()) else {
@@ -41,7 +41,8 @@ impl Leader<'_> {
         change::changes(standing, &self.session.shares.of(host.spec), scope)
     }
 
-    /// Has these hosts do their part of the current stage one after another. Returns whether all did; those after one that failed were not asked.
+    /// Lets these hosts do their part of the current stage one after another. Returns whether all succeeded; the hosts after one that
+    /// failed were not asked.
     pub(super) fn apply_in_turn(
         &mut self,
         hosts: &[HostIndex],

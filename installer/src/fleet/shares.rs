@@ -8,7 +8,7 @@ use kbundle_format::{IndexedBundle, ReadError, Role};
 use crate::agent::needs;
 use crate::config::{ClusterSpec, DnsName, HostSpec, Ssh};
 
-/// The cluster as its hosts are told about it: the first control plane comes first.
+/// The cluster in the form that its hosts get: the first control plane comes first.
 pub struct Shares {
     leader: DnsName,
     /// All hosts, for the first control plane, which labels and taints nodes.
@@ -18,7 +18,7 @@ pub struct Shares {
 }
 
 impl Shares {
-    /// Puts `leader` first.
+    /// Puts `leader` first among the hosts.
     #[must_use]
     pub fn led_by(spec: &ClusterSpec, leader: &HostSpec) -> Self {
         let bare = |host: &HostSpec| HostSpec { ssh: Ssh::default(), ..host.clone() };
@@ -36,7 +36,7 @@ impl Shares {
         if host.name == self.leader {
             return self.all.clone();
         }
-        // The same as `for_host`, without going through all hosts for each of them.
+        // The same as `for_host`, without a pass through all hosts for each of them.
         let mut spec = self.serving.clone();
         let own = HostSpec { ssh: Ssh::default(), ..host.clone() };
         match spec.hosts.iter_mut().find(|other| other.name == host.name) {
@@ -51,7 +51,7 @@ impl Shares {
 pub struct Parts<'a>(BTreeMap<BTreeSet<Role>, Excerpt<'a>>);
 
 impl<'a> Parts<'a> {
-    /// Cuts the bundle for these hosts.
+    /// Divides the bundle for these hosts.
     pub fn of(bundle: &'a IndexedBundle, hosts: &[HostSpec]) -> Result<Self, ReadError> {
         let mut parts = BTreeMap::new();
         for host in hosts {

@@ -1,5 +1,5 @@
-//! The stages of an installation that change hosts, and what passes from one host to another between them. Those of etcd are in
-//! [`etcd`](super::etcd), that of a load balancer in [`balancer`](super::balancer).
+//! The stages of an installation that change hosts, and what passes between hosts from one stage to the next. The stages of etcd are in
+//! [`etcd`](super::etcd), the stage of a load balancer is in [`balancer`](super::balancer).
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -21,15 +21,15 @@ use crate::preflight::between::{self, HostFinding};
 use crate::report::Event;
 use crate::stage::Stage;
 
-/// Hosts that are sent their part of the bundle at the same time. They share one link: with more hosts each gets its part later,
-/// and with one host the link is idle while it still verifies what it got.
+/// How many hosts are sent their part of the bundle at the same time. They share one link: with more hosts, each gets its part later; with
+/// one host, the link is idle while that host still verifies its part.
 const UPLOADS: usize = 4;
 
 const STAYED_CLOSED: &str =
     "the hosts' own firewalls are open for it now: allow these TCP ports in those between the hosts";
 
 impl Leader<'_> {
-    /// Goes through the stages. Returns why the hosts that did not fail stopped early, where they did.
+    /// Goes through the stages. Returns the reason why hosts that did not fail stopped early, if they did.
     pub(super) fn install(&mut self) -> Option<&'static str> {
         for stage in Stage::INSTALLATION {
             self.session.fleet.enter(stage);
@@ -107,7 +107,7 @@ impl Leader<'_> {
         }
     }
 
-    /// kinstall opens firewalls on hosts, not those between hosts. Which of the two closes a port shows only once those on hosts are open.
+    /// kinstall opens firewalls on hosts, not between hosts. Which of them closes a port shows only after those on hosts are open.
     fn refuse_what_stayed_closed(&mut self) {
         let findings = self.session.check_reach(Firewalls::Opened);
         for HostFinding { host, finding } in between::rejections(&findings) {
@@ -162,7 +162,7 @@ impl Leader<'_> {
             return;
         }
         self.session.fleet.announce(others.len());
-        // An API server that restarts leaves the requests to the others.
+        // While an API server restarts, the others take its requests.
         let (standing, joining): (Vec<_>, Vec<_>) =
             others.into_iter().partition(|&index| self.host(index).is_control_plane());
         if self.apply_in_turn(&standing, |index| materials[&index].clone()) {
@@ -170,7 +170,7 @@ impl Leader<'_> {
         }
     }
 
-    /// What control planes need to join; nothing where none joins.
+    /// What control planes need to join; empty if none joins.
     fn keys(&self, joining: &[HostIndex]) -> Result<(Vec<SharedFile>, Option<JoinCredentials>), FailureReport> {
         if joining.is_empty() {
             return Ok((Vec::new(), None));
@@ -213,7 +213,7 @@ impl Leader<'_> {
         }
     }
 
-    /// Where pods are, for hosts that connect them by routes of their own.
+    /// The pod networks of the nodes, for hosts that connect them by their own routes.
     pub(super) fn pod_networks(&self) -> Result<JoinMaterial, FailureReport> {
         let mut material = JoinMaterial::default();
         if self.request.spec.network.cni == Some(Cni::Bridge) {

@@ -1,4 +1,4 @@
-//! How every host is.
+//! The state of every host.
 
 use super::answers::{self, Answers};
 use super::hosts::{Fleet, FleetOptions};
@@ -9,7 +9,7 @@ use crate::config::ClusterSpec;
 use crate::stage::Stage;
 use crate::status::Status;
 
-/// Asks every host how it is, and in what it differs from `spec`. `begun` gets the fleet before kinstall connects to any host.
+/// Asks every host for its state, and where it differs from `spec`. `begun` gets the fleet before kinstall connects to any host.
 pub fn read_status(
     spec: &ClusterSpec,
     deep: bool,

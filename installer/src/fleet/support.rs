@@ -1,4 +1,4 @@
-//! What every host has for somebody far away who looks for a fault.
+//! Collects from every host what somebody elsewhere needs to find a fault.
 
 use super::answers::{self, Answers};
 use super::hosts::{Fleet, FleetOptions};

@@ -25,11 +25,11 @@ const DRAINED_WITHIN: Duration = Duration::from_mins(3);
 pub enum DepartingHost {
     /// It runs, and is drained and reset.
     Alive,
-    /// It is gone; its own part is left out.
+    /// It is gone. The work on the host itself is left out.
     Dead,
 }
 
-/// Nothing is installed, so that no host needs a bundle.
+/// Nothing is installed, so no host needs a bundle.
 pub(super) fn survey(_: &HostSpec) -> SurveyHost {
     SurveyHost { roles: Vec::new(), list: None }
 }
@@ -93,7 +93,7 @@ pub fn remove(
 struct Removal<'a> {
     fleet: Fleet<'a>,
     departing: &'a HostSpec,
-    /// The departing host in the fleet; `None` where it is dead.
+    /// The departing host in the fleet; `None` if it is dead.
     index: Option<HostIndex>,
 }
 
@@ -119,7 +119,7 @@ impl Removal<'_> {
         host.name() != &self.departing.name
     }
 
-    /// The host whose etcd removes the departing host's member; `None` where that host has no member.
+    /// The host whose etcd removes the departing host's member; `None` if that host has no member.
     ///
     /// # Errors
     /// When etcd would lose its majority, or has none.
@@ -176,7 +176,7 @@ impl Removal<'_> {
     }
 }
 
-/// Whether `running` of the `left` members that stay are a majority of them.
+/// Whether the `running` ones are a majority of the `left` members that remain.
 fn keeps_majority(running: usize, left: usize) -> bool {
     running > left / 2
 }

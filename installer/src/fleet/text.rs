@@ -1,4 +1,4 @@
-//! How findings and names of many hosts read.
+//! Writes findings and names of many hosts for people.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::preflight::between::HostFinding;
 /// How many hosts are named before the rest is only counted.
 const SHOWN: usize = 10;
 
-/// The findings that someone should read: each once, with the hosts that have it, the worst first.
+/// The findings that someone should read: each finding once, with its hosts, the worst first.
 #[must_use]
 pub fn table(findings: &[HostFinding]) -> String {
     let mut rows: Vec<Vec<&HostFinding>> = Vec::new();
@@ -26,7 +26,7 @@ pub fn table(findings: &[HostFinding]) -> String {
     rows.iter().map(|row| describe(row)).collect()
 }
 
-/// The same finding on several hosts, which may differ in what was found.
+/// One finding of several hosts, whose details may differ.
 fn describe(row: &[&HostFinding]) -> String {
     let first = &row[0].finding;
     if row.iter().all(|found| found.finding.found == first.found) {

@@ -1,4 +1,4 @@
-//! How a program on a host is started: by the user's own OpenSSH, or as a child where the host is this one.
+//! Starts programs on a host: by the user's own OpenSSH, or as a child process if the host is this one.
 //!
 //! Connections are shared: the first to a host stays open for those after it (`ControlMaster`), until [`Masters`] ends it.
 
@@ -31,7 +31,7 @@ pub enum Transport {
     Ssh {
         /// Options.
         options: Vec<String>,
-        /// Where to, as `ssh` takes it.
+        /// The destination, as `ssh` takes it.
         destination: String,
     },
     /// A child of this process.
@@ -62,7 +62,7 @@ impl Transport {
             "ServerAliveInterval=10".to_owned(),
             "ServerAliveCountMax=3".to_owned(),
             "ControlMaster=auto".to_owned(),
-            // Where kinstall is killed before it ends the connection, the connection ends by itself.
+            // If kinstall is killed before it ends the connection, the connection ends by itself.
             "ControlPersist=600".to_owned(),
             format!("ControlPath={}", escaped(&socket.display().to_string())),
         ];
@@ -95,8 +95,8 @@ impl Transport {
         self.spelled(&[sudo, &["sh", "-c", script]].concat())
     }
 
-    /// A process that checks whether `sudo` works, with nothing but the password as its input; `None` where the user is root. By
-    /// `env`, which starts another program: a rule with NOEXEC lets none be started.
+    /// A process that checks whether `sudo` works, with nothing but the password as its input; `None` if the user is root. It runs `env`,
+    /// which starts another program: with NOEXEC in a rule of sudo, no program can start another.
     #[must_use]
     pub fn proof(&self, privilege: &Privilege) -> Option<Command> {
         match privilege {
@@ -134,7 +134,7 @@ impl Transport {
 }
 
 impl Privilege {
-    /// The way that the setting asks for. Without a setting, a user that is not root uses `sudo` without a password.
+    /// The way of the setting. Without a setting, a user other than root uses `sudo` without a password.
     #[must_use]
     pub fn choose(setting: Option<Sudo>, password: Option<&Password>, is_root: bool) -> Self {
         match (setting, password) {
@@ -146,7 +146,8 @@ impl Privilege {
     }
 }
 
-/// The options that lead through a host. `ssh -J` takes no key for it; the command that `ssh -J` would run does.
+/// The options to connect through another host. `ssh -J` takes no key for that host; with a key, a `ProxyCommand` runs what `ssh -J` would
+/// run.
 fn way_through(jump: &str, key: Option<&Path>) -> [String; 2] {
     let Some(key) = key else { return ["-J".to_owned(), jump.to_owned()] };
     let is_port = |port: &str| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
@@ -168,7 +169,7 @@ fn escaped(path: &str) -> String {
     path.replace('%', "%%")
 }
 
-/// The shared connections: their sockets, and their end.
+/// The shared connections: creates their sockets, and ends them.
 pub struct Masters {
     directory: TempDir,
 }
@@ -194,7 +195,7 @@ impl Masters {
         socket_in(self.directory.path(), index)
     }
 
-    /// Ends every connection, and removes the directory: an interrupted program drops nothing.
+    /// Ends every connection, and removes the directory. An interrupted program has to call it, since nothing is dropped then.
     pub fn close(&self) -> anyhow::Result<()> {
         let sockets = fs::read_dir(self.directory.path())?.map(|entry| Ok(entry?.path()));
         let sockets = sockets.collect::<io::Result<Vec<_>>>()?;
@@ -212,7 +213,7 @@ impl Masters {
 
 impl Drop for Masters {
     fn drop(&mut self) {
-        // A connection that cannot be ended now ends by itself.
+        // A connection that cannot be closed now ends by itself.
         drop(self.close());
     }
 }
@@ -255,7 +256,7 @@ mod tests {
         let [_, option] = way_through("b@gate:2222", Some(Path::new("it's 5%")));
         let command = option.strip_prefix("ProxyCommand=ssh ").unwrap();
         let said = Command::new("sh").args(["-c", &format!("printf '[%s]' {command}")]).output().unwrap();
-        // `ssh` makes one of two `%`, and puts host and port in.
+        // `ssh` turns `%%` into `%`, and inserts host and port.
         insta::assert_snapshot!(String::from_utf8(said.stdout).unwrap(), @"[-o][BatchMode=yes][-o][ConnectTimeout=15][-i][it's 5%%][-p][2222][-W][[%h]:%p][--][b@gate]");
     }
 
@@ -290,7 +291,7 @@ mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
-        /// A shell gives every word back as it was.
+        /// A shell returns every word unchanged.
         #[test]
         fn quoted_words_are_one_word_each(words in proptest::collection::vec("[^\0]{0,20}", 1..4)) {
             let line: Vec<_> = words.iter().map(|word| quoted(word)).collect();

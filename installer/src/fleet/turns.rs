@@ -16,7 +16,7 @@ use crate::trust::Trust;
 use crate::upgrade::part::Part;
 use crate::upgrade::standing::Turn;
 
-/// What turns of hosts have in common.
+/// What all turns of hosts share.
 pub(super) struct Turns<'a> {
     /// The control plane that moves pods.
     pub first: HostIndex,
@@ -28,7 +28,7 @@ pub(super) struct Turns<'a> {
     pub drain_within: Duration,
     /// The hosts whose pods are moved.
     pub drained: &'a BTreeSet<HostIndex>,
-    /// How far each host is by earlier runs.
+    /// How far each host got in earlier runs.
     pub before: BTreeMap<HostIndex, Turn>,
 }
 
@@ -51,7 +51,7 @@ impl Turns<'_> {
         let mut changed = Vec::new();
         let before = self.before.get(&index).copied().unwrap_or_default();
         if before != Turn::Done {
-            // The pods of a host that was cut off are gone already, and what was begun on it may keep the API from answering.
+            // A host that was cut off has no pods any more, and the unfinished work on it may keep the API from answering.
             if is_drained && before == Turn::NotBegun {
                 drain(fleet, self.first, index, self.drain_within)?;
             }
@@ -71,7 +71,7 @@ impl Turns<'_> {
     }
 }
 
-/// Has the control plane `first` move the pods of a node away. Where that fails, nothing on the host was changed, and it takes pods again.
+/// Lets the control plane `first` move the pods of a node away. If that fails, nothing on the host was changed, and it takes pods again.
 pub(super) fn drain(
     fleet: &Fleet<'_>,
     first: HostIndex,

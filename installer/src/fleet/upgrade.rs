@@ -1,6 +1,6 @@
-//! Leads the upgrade of a cluster of several hosts. The bundle, the new programs and the images come onto all hosts before anything that runs
-//! is changed; then hosts have their turn in the order that Kubernetes asks for. After the first failure no other host is touched. What each
-//! host does in its turn are the same steps as on a single one.
+//! Leads the upgrade of a cluster of several hosts. The bundle, the new programs and the images are put onto all hosts before anything that
+//! runs is changed. Then hosts have their turn in the order that Kubernetes demands. After the first failure no other host is touched. In
+//! its turn, each host runs the same steps as a single host.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -18,13 +18,13 @@ use crate::stage::Stage;
 use crate::upgrade::part::Part;
 use crate::upgrade::standing::Standing;
 
-/// Why the others stop while nothing that runs was changed.
+/// Why the other hosts stop while nothing that runs was changed.
 const NOT_PRELOADED: &str =
     "every host has to have the new programs and images, and etcd to be saved, before anything that runs is changed";
-/// Why the others stop later.
+/// Why the other hosts stop later.
 const UNHEALTHY: &str = "a host is upgraded only while those before it are healthy";
 
-/// What is to be upgraded, and how.
+/// What to upgrade, and how.
 #[derive(Clone, Copy)]
 pub struct UpgradeRequest<'a> {
     /// The cluster and the new bundle.
@@ -38,7 +38,7 @@ pub struct UpgradeRequest<'a> {
 /// Upgrades a cluster. `begun` gets the fleet before kinstall connects to any host.
 ///
 /// # Errors
-/// When it was refused and nothing was changed, or when a host failed; hosts after it were left as they are.
+/// When the upgrade was refused and nothing was changed, or when a host failed; the hosts after it were left as they are.
 pub fn lead_upgrade(
     request: &UpgradeRequest<'_>,
     options: &FleetOptions,
@@ -53,7 +53,7 @@ pub fn lead_upgrade(
 pub(super) struct Upgrade<'a> {
     pub(super) leader: Leader<'a>,
     pub(super) request: UpgradeRequest<'a>,
-    /// How each host that has something to do stood before.
+    /// The state, before the upgrade, of each host that has something to do.
     pub(super) pending: BTreeMap<HostIndex, Standing>,
     /// Hosts whose pods are moved before their turn.
     pub(super) drained: BTreeSet<HostIndex>,
@@ -71,7 +71,7 @@ impl Upgrade<'_> {
         self.leader.conclude(stopped, started)
     }
 
-    /// Goes through the stages. Returns why the hosts that did not fail stopped, where they did.
+    /// Goes through the stages. Returns the reason why hosts that did not fail stopped, if they did.
     fn upgrade(&mut self) -> Option<&'static str> {
         for stage in Stage::UPGRADE {
             self.leader.session.fleet.enter(stage);
@@ -151,8 +151,8 @@ impl Upgrade<'_> {
         }
     }
 
-    /// One member after another, each only while all others are healthy: a majority has to stay. One that is not healthy comes first: an
-    /// earlier try may have left it so.
+    /// One member after another, each only while all others are healthy: a majority has to remain. An unhealthy member comes first: an
+    /// earlier attempt may have left it so.
     fn etcd(&mut self) {
         let ill: BTreeSet<_> = self.ill_members().into_iter().map(|(index, _)| index).collect();
         let mut members = self.members(|roles| roles.contains(&Role::Etcd));
@@ -182,7 +182,7 @@ impl Upgrade<'_> {
         members.into_iter().filter_map(look).collect()
     }
 
-    /// Has hosts change all that runs on them, at most `at_once` at the same time. None begins after one that failed.
+    /// Lets hosts change all that runs on them, at most `at_once` at the same time. None begins after one that failed.
     fn take_turns(&mut self, hosts: &[HostIndex], at_once: usize) {
         if hosts.is_empty() {
             return;
@@ -211,7 +211,7 @@ impl Upgrade<'_> {
         }
     }
 
-    /// The first control plane comes last: it waits for the whole cluster, and while it is not done, no other run takes the upgrade for
+    /// The first control plane comes last: it waits for the whole cluster, and until it is done no other run takes the upgrade for
     /// finished.
     fn finish(&mut self) {
         let mut others = self.members(|_| true);

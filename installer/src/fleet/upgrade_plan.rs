@@ -1,4 +1,4 @@
-//! All that is decided before an upgrade of several hosts changes anything, and how it is shown.
+//! Everything that is decided before an upgrade of several hosts changes anything, and how it is shown.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,10 +20,10 @@ use crate::upgrade::rules;
 use crate::upgrade::standing::{Standing, refuse_incomplete};
 
 impl Upgrade<'_> {
-    /// Notes which hosts have something to do.
+    /// Records which hosts have something to do.
     ///
     /// # Errors
-    /// When the upgrade cannot be; nothing was changed then.
+    /// When the upgrade is refused; nothing was changed then.
     pub(super) fn decide(&mut self) -> anyhow::Result<()> {
         self.leader.session.fleet.refuse_absent()?;
         let standings = self.read_standings()?;
@@ -53,7 +53,7 @@ impl Upgrade<'_> {
         Ok(found)
     }
 
-    /// Returns whether an upgrade to this bundle is under way.
+    /// Records the hosts that have something to do. Returns whether an upgrade to this bundle is under way.
     fn note_pending(&mut self, standings: Vec<(HostIndex, Standing)>) -> anyhow::Result<bool> {
         let target = Digest::of(&self.request.install.bundle.head().list_bytes);
         let mut is_resumed = false;
@@ -74,7 +74,7 @@ impl Upgrade<'_> {
         Ok(is_resumed)
     }
 
-    /// The list that hosts were set up from; the new one where they all have it, and an end was cut off.
+    /// The list that hosts were set up from. It is the new list if all hosts have it already, and the end of the upgrade was cut off.
     fn former_list(&self) -> anyhow::Result<BundleList> {
         let new = &self.request.install.bundle.head().list_bytes;
         let mut lists: BTreeMap<&str, Vec<&DnsName>> = BTreeMap::new();
@@ -107,7 +107,7 @@ impl Upgrade<'_> {
         rules::refuse(&found)
     }
 
-    /// A node is drained where its pods notice the change, and there are others that can take them.
+    /// A node is drained if its pods notice the change and other nodes can take them.
     fn note_drained(&mut self, former: &BundleList) {
         let new = self.request.install.bundle.list();
         let is_node = |roles: &BTreeSet<Role>| *roles != BTreeSet::from([Role::Etcd]);
@@ -117,7 +117,7 @@ impl Upgrade<'_> {
             if nodes > 1 { self.members(is_node).into_iter().filter(disturbs).collect() } else { BTreeSet::new() };
     }
 
-    /// A cluster that is not healthy is not upgraded, unless an upgrade is resumed: then it may be what the upgrade left it.
+    /// A cluster that is not healthy is not upgraded, unless an upgrade resumes: then the interrupted upgrade may be the cause.
     fn look_at_cluster(&self, former: &BundleList, is_resumed: bool) -> anyhow::Result<ClusterState> {
         let question = ReadClusterState { kubernetes: self.request.install.bundle.list().kubernetes_version };
         let state = self.leader.ask(self.leader.session.first, question).map_err(|report| failed(&report)).refused()?;

@@ -1,4 +1,4 @@
-//! Programs: argument lists, never shell text; what they were and how they ended goes into the error.
+//! Runs programs: argument lists, never shell text. The program, its arguments and how it ended go into the error.
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -12,7 +12,7 @@ pub struct Command {
     pub program: String,
     /// Its arguments. No secret belongs here: every user of the host can read them.
     pub arguments: Vec<String>,
-    /// What it reads; nothing where empty.
+    /// Its standard input; may be empty.
     pub input: Vec<u8>,
 }
 
@@ -53,7 +53,7 @@ pub struct Output {
 }
 
 impl Output {
-    /// Itself when the program succeeded.
+    /// Itself if the program succeeded; else an error.
     pub fn success(self, command: &Command) -> Result<Self, CommandError> {
         if self.code == Some(0) {
             return Ok(self);
@@ -71,7 +71,7 @@ impl Output {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CommandError {
-    /// It could not be started or talked to.
+    /// It could not be started, or reading or writing its pipes failed.
     #[error("cannot run `{command}`")]
     Start {
         /// Program and arguments.
@@ -79,7 +79,7 @@ pub enum CommandError {
         /// The cause.
         source: io::Error,
     },
-    /// What it should read could not be given to it. It was ended.
+    /// Its input could not be written. It was ended.
     #[error("cannot give `{command}` its input")]
     Input {
         /// Program and arguments.
@@ -87,37 +87,37 @@ pub enum CommandError {
         /// The cause.
         source: io::Error,
     },
-    /// It said that it failed.
+    /// It reported a failure.
     #[error("`{command}` {ending}: {said}")]
     Failed {
         /// Program and arguments.
         command: String,
         /// Exit code or signal.
         ending: String,
-        /// The end of what it wrote.
+        /// The end of its output.
         said: String,
     },
 }
 
-/// The last lines of what a program wrote, which hold the reason as a rule.
+/// The last lines of a program's output, which usually contain the reason.
 fn tail(text: &str) -> String {
     const LINES: usize = 12;
     let lines: Vec<_> = text.trim_end().lines().collect();
     lines[lines.len().saturating_sub(LINES)..].join("\n")
 }
 
-/// Writes what a program reads.
+/// Writes a program's input.
 pub type Feed<'a> = &'a mut dyn FnMut(&mut dyn Write) -> io::Result<()>;
 
-/// What runs programs: the system, or a script in tests.
+/// Runs programs: on the system, or by a script in tests.
 pub trait Commands {
     /// Runs `command` to its end.
     fn run(&self, command: &Command) -> Result<Output, CommandError>;
 
-    /// Runs `command` to its end while `feed` writes what it reads; the command's own input is not used.
+    /// Runs `command` to its end while `feed` writes its input; `Command::input` is not used.
     ///
     /// # Errors
-    /// [`CommandError::Input`] when `feed` failed for a reason other than that the program had failed before.
+    /// [`CommandError::Input`] when `feed` failed and the program had not failed before.
     fn run_fed(&self, command: &Command, feed: Feed<'_>) -> Result<Output, CommandError>;
 }
 
@@ -127,7 +127,7 @@ pub struct SystemCommands;
 impl Commands for SystemCommands {
     fn run(&self, command: &Command) -> Result<Output, CommandError> {
         self.run_fed(command, &mut |stdin| {
-            // A program that ends without reading all of its input is judged by its exit code.
+            // The exit code decides, even if a program ends without reading all of its input.
             match stdin.write_all(&command.input) {
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
                 result => result,
@@ -150,8 +150,8 @@ impl Commands for SystemCommands {
         let mut stdin = child.stdin.take().expect("was piped");
         let fed = feed(&mut stdin);
         drop(stdin);
-        // A program that had ended when the feed failed says itself why; one that still runs must not take half of its
-        // input for all.
+        // If the program had ended when the feed failed, its own error says why. If it still runs, it must not take half of its input for
+        // all.
         let ended = child.try_wait().map_err(failed)?;
         if fed.is_err() && ended.is_none() {
             child.kill().map_err(failed)?;
@@ -173,7 +173,7 @@ impl Commands for SystemCommands {
 
 type Collected = thread::JoinHandle<io::Result<Vec<u8>>>;
 
-/// Reads `source` to its end on a thread of its own, so that the program never waits for us.
+/// Reads `source` to its end on a thread of its own, so that the program never waits for a reader.
 fn collect(mut source: impl Read + Send + 'static) -> Collected {
     thread::spawn(move || {
         let mut all = Vec::new();

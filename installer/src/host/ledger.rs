@@ -1,7 +1,7 @@
 //! The record of every change to the host, kept so that `reset` can undo it: `/var/lib/kinstall/ledger.jsonl`.
 //!
-//! A change is recorded and synced before it is made. A run that was cut off may so have recorded a change that it did not
-//! make; undoing that finds nothing to do. Files that were replaced are kept under `backup/` beside the ledger.
+//! A change is recorded and synced before it is made. A run that was cut off may therefore have recorded a change that it did not make;
+//! undoing it finds nothing to do. Files that were replaced are kept under `backup/` beside the ledger.
 
 use std::collections::{BTreeSet, HashSet};
 use std::io::{self, Write};
@@ -14,7 +14,7 @@ use kbundle_format::atomic_file::write_atomically;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Where the ledger lies on a host.
+/// The ledger's directory on a host.
 pub const DIRECTORY: &str = RECORDS_DIRECTORY;
 const FILE: &str = "ledger.jsonl";
 
@@ -45,7 +45,7 @@ pub enum Change {
         /// Group id.
         group: u32,
     },
-    /// A file of others that has kinstall's marked lines in it; see [`super::marked`].
+    /// A file of others in which kinstall has marked lines; see [`super::marked`].
     EditedFile {
         /// Absolute path on the host.
         path: String,
@@ -57,10 +57,10 @@ pub enum Change {
     },
     /// A system user, with a group of the same name.
     SystemUser {
-        /// The name of both.
+        /// The name of the user and the group.
         name: String,
     },
-    /// A tree of empty directories that others fill from now on; `reset` brings it back to those.
+    /// A tree of empty directories that others fill from now on; `reset` restores it to these directories.
     ClaimedContents {
         /// Absolute path on the host.
         path: String,
@@ -74,18 +74,18 @@ pub enum Change {
         /// Its value before.
         was: String,
     },
-    /// A kernel setting that a program of the cluster may write by itself.
+    /// A kernel setting that a program of the cluster may write.
     SysctlOfOthers {
         /// Its path below `/proc/sys`.
         key: String,
         /// Its value before that program was started.
         was: String,
-        /// What the program writes.
+        /// The value that the program writes.
         theirs: String,
     },
-    /// A place where a program of the cluster mounts something by itself, and where nothing was mounted before.
+    /// A place where a program of the cluster mounts something, and where nothing was mounted before.
     MountOfOthers {
-        /// Where.
+        /// The path of the mount point.
         path: String,
     },
     /// A swap area that was switched off.
@@ -93,7 +93,7 @@ pub enum Change {
         /// The device or file.
         area: String,
     },
-    /// A unit that was enabled or started by us.
+    /// A unit that kinstall enabled or started.
     Unit {
         /// Its full name, such as `kubelet.service`.
         name: String,
@@ -102,7 +102,7 @@ pub enum Change {
         /// Whether it was running before.
         was_active: bool,
     },
-    /// A kernel module that was loaded by us.
+    /// A kernel module that kinstall loaded.
     Module {
         /// Its name.
         name: String,
@@ -112,7 +112,7 @@ pub enum Change {
         /// Its id.
         step: String,
     },
-    /// A step that was completed; a fact for `status`, nothing to undo.
+    /// A step that was completed. It is a fact for `status`; there is nothing to undo.
     StepDone {
         /// Its id.
         step: String,
@@ -139,7 +139,7 @@ pub enum StepState {
     Done,
 }
 
-/// The record, open for adding.
+/// The record, to which changes are added.
 pub struct Ledger {
     directory: PathBuf,
     changes: Vec<Change>,
@@ -147,7 +147,7 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Reads what was recorded before. Makes nothing until something is recorded.
+    /// Reads the existing record. Creates nothing until something is recorded.
     pub fn open(directory: &Path) -> Result<Self, LedgerError> {
         let mut ledger = Self { directory: directory.to_owned(), changes: Vec::new(), known: HashSet::new() };
         let path = directory.join(FILE);
@@ -159,7 +159,7 @@ impl Ledger {
         for line in text.lines() {
             match serde_json::from_str(line) {
                 Ok(change) => ledger.remember(change),
-                // The last line may be half a line: its change was not made, because the record came first.
+                // The last line may be cut off: its change was not made, because the record comes first.
                 Err(_) if !text.ends_with('\n') && text.ends_with(line) => {}
                 Err(error) => return Err(LedgerError { path, source: io::Error::other(error) }),
             }
@@ -173,7 +173,7 @@ impl Ledger {
         &self.changes
     }
 
-    /// Whether any step was ever begun here.
+    /// Whether any step ever began here.
     #[must_use]
     pub fn has_begun(&self) -> bool {
         self.changes.iter().any(|change| matches!(change, Change::StepStarted { .. }))
@@ -185,7 +185,7 @@ impl Ledger {
         self.changes.iter().any(|change| matches!(change, Change::StepDone { step: done } if done == step))
     }
 
-    /// How far the step called `step` is.
+    /// The state of the step called `step`.
     #[must_use]
     pub fn state_of(&self, step: &str) -> StepState {
         let begun = |change: &Change| matches!(change, Change::StepStarted { step: begun } if begun == step);
@@ -204,7 +204,7 @@ impl Ledger {
         self.known.contains(path)
     }
 
-    /// Whether `path` is or lies in a tree that was claimed: `reset` removes it with the tree.
+    /// Whether `path` is a claimed tree or is in one: `reset` removes it with the tree.
     #[must_use]
     pub fn claims(&self, path: &str) -> bool {
         let holds = |tree: &str| path.strip_prefix(tree).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
@@ -214,7 +214,7 @@ impl Ledger {
         })
     }
 
-    /// Whether anything at or below `path` was made by us.
+    /// Whether kinstall made anything at or below `path`.
     #[must_use]
     pub fn covers(&self, path: &str) -> bool {
         let inside = |made: &str| made.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
@@ -227,7 +227,7 @@ impl Ledger {
         })
     }
 
-    /// Adds a change and makes the record last. A change that is recorded already is not added again.
+    /// Adds a change and syncs the record. A change that is recorded already is not added again.
     pub fn record(&mut self, change: Change) -> Result<(), LedgerError> {
         if self.changes.contains(&change) {
             return Ok(());
@@ -238,7 +238,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// Takes those changes off the record that `is_over` names. They were undone.
+    /// Removes the changes from the record that `is_over` picks. They were undone.
     pub fn withdraw(&mut self, is_over: impl Fn(&Change) -> bool) -> Result<(), LedgerError> {
         let path = self.directory.join(FILE);
         let failed = |source: io::Error| LedgerError { path: path.clone(), source };
@@ -261,7 +261,7 @@ impl Ledger {
         fs::create_dir_all(&self.directory)?;
         let mut line = serde_json::to_vec(change)?;
         line.push(b'\n');
-        // Half a line from a run that was cut off is ended first.
+        // If an earlier run was cut off in the middle of a line, that line is ended first.
         let broken = fs::read(path).is_ok_and(|text| text.last().is_some_and(|&last| last != b'\n'));
         if broken {
             let text = fs::read_to_string(path)?;
@@ -288,7 +288,7 @@ impl Ledger {
             fs::create_dir_all(self.directory.join("backup"))?;
             fs::copy(from, &to)?;
             let copy = fs::OpenOptions::new().write(true).open(&to)?;
-            // The time of the last change is part of what a reset brings back.
+            // The file's modification time is part of what a reset restores.
             copy.file().set_modified(fs::metadata(from)?.modified()?)?;
             copy.sync_all()
         };
@@ -296,7 +296,7 @@ impl Ledger {
         Ok(name)
     }
 
-    /// Where a copy made by [`Ledger::keep`] lies.
+    /// The path of a copy that [`Ledger::keep`] made.
     #[must_use]
     pub fn backup_path(&self, name: &str) -> PathBuf {
         self.directory.join("backup").join(name)
@@ -304,7 +304,7 @@ impl Ledger {
 
     /// Forgets everything: the record and the copies. The last act of a reset.
     ///
-    /// The record goes first: without it there is nothing to undo, whereas a record without its copies could not be undone.
+    /// The record is removed first: without it there is nothing to undo, but a record without its copies could not be undone.
     pub fn erase(self) -> Result<(), LedgerError> {
         let path = self.directory.join(FILE);
         match fs::remove_file(&path) {

@@ -24,12 +24,12 @@ pub struct Space {
 }
 
 impl Host {
-    /// The content of a file, or `None` where there is none.
+    /// The content of a file, or `None` if there is none.
     pub fn read(&self, path: &str) -> Result<Option<Vec<u8>>, HostError> {
         absent(fs::read(self.path(path)), || format!("read {path}"))
     }
 
-    /// The content of a text file, or `None` where there is none. Bytes that are not UTF-8 are replaced.
+    /// The content of a text file, or `None` if there is none. Bytes that are not UTF-8 are replaced.
     pub fn read_text(&self, path: &str) -> Result<Option<String>, HostError> {
         Ok(self.read(path)?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
     }
@@ -40,7 +40,7 @@ impl Host {
         self.path(path).symlink_metadata().is_ok()
     }
 
-    /// What the symbolic link at `path` leads to, as an absolute path; `path` itself where it is not a link.
+    /// The target of the symbolic link at `path`, as an absolute path; `path` itself if it is not a link.
     #[must_use]
     pub fn followed(&self, path: &str) -> String {
         let Ok(target) = fs::read_link(self.path(path)) else { return path.to_owned() };
@@ -61,18 +61,18 @@ impl Host {
         self.path(path).is_file()
     }
 
-    /// Bytes of the file at `path`, or of what it links to; `None` where there is none.
+    /// The size in bytes of the file at `path`, or of the file that it links to; `None` if there is none.
     pub fn size_of(&self, path: &str) -> Result<Option<u64>, HostError> {
         Ok(absent(fs::metadata(self.path(path)), || format!("look at {path}"))?.map(|found| found.len()))
     }
 
-    /// Whether root may write to the file. The kernel forbids some settings by their permission bits, to root too.
+    /// Whether root may write to the file. The permission bits of some kernel settings forbid it even to root.
     #[must_use]
     pub fn is_writable(&self, path: &str) -> bool {
         access(&self.path(path), AccessFlags::W_OK).is_ok()
     }
 
-    /// The names in a directory, in no order; none where it is not there.
+    /// The names in a directory, in no order; empty if it does not exist.
     pub fn names_in(&self, path: &str) -> Result<Vec<String>, HostError> {
         let act = || format!("look into {path}");
         let entries = absent(fs::read_dir(self.path(path)), act)?;
@@ -88,13 +88,13 @@ impl Host {
             && self.read(path)?.as_deref() == Some(content))
     }
 
-    /// Whom a file or directory belongs to; `None` where there is none.
+    /// The owner of a file or directory; `None` if there is none.
     pub fn owner(&self, path: &str) -> Result<Option<Owner>, HostError> {
         let metadata = absent(fs::symlink_metadata(self.path(path)), || format!("look at {path}"))?;
         Ok(metadata.map(|found| Owner { user: found.uid(), group: found.gid() }))
     }
 
-    /// The permission bits of the regular file at `path`; `None` where none is there. A link is none.
+    /// The permission bits of the regular file at `path`; `None` if there is none. A link does not count.
     pub fn permissions(&self, path: &str) -> Result<Option<u32>, HostError> {
         let metadata = absent(fs::symlink_metadata(self.path(path)), || format!("look at {path}"))?;
         Ok(metadata.filter(std::fs::Metadata::is_file).map(|found| found.permissions().mode() & 0o7777))
@@ -140,7 +140,7 @@ impl Host {
         Ok(Some((hasher.finish().0, found.permissions().mode() & 0o7777)))
     }
 
-    /// The room of the file system that is mounted at `path`; `None` where it has none, as `/proc`.
+    /// The room of the file system that is mounted at `path`; `None` if it has none, such as `/proc`.
     pub fn space(&self, path: &str) -> Result<Option<Space>, HostError> {
         let space = statvfs(&self.path(path))
             .map_err(|errno| HostError::File { act: format!("see how much room {path} has"), source: errno.into() })?;
@@ -149,7 +149,7 @@ impl Host {
         Ok((space.blocks() > 0).then_some(found))
     }
 
-    /// Has the kernel write the file system that `path` lies on to its disk.
+    /// Makes the kernel write the file system that contains `path` to its disk.
     pub fn sync_file_system(&self, path: &str) -> Result<(), HostError> {
         syncfs(&self.open(path)?)
             .map_err(|errno| HostError::File { act: format!("write {path} to the disk"), source: errno.into() })

@@ -1,7 +1,7 @@
 //! Marked edits of files that belong to others (`/etc/hosts`, `/etc/fstab`): a block at the top, or lines commented out.
 //!
-//! Both can be taken away again by looking at the text alone, so that a reset months later keeps what others wrote
-//! meanwhile. The block stands at the top because then the rest stays as it was, byte for byte.
+//! Both can be removed with nothing but the text, so that a reset months later keeps what others have written since. The block is at the
+//! top because then the rest stays as it was, byte for byte.
 
 const BEGIN: &str = "# BEGIN kinstall: kept by `kinstall run`, removed by `kinstall reset`\n";
 const END: &str = "# END kinstall\n";
@@ -33,7 +33,7 @@ pub fn without_block(text: &str) -> String {
     text.split_inclusive('\n').filter(others).collect()
 }
 
-/// `text` as others wrote it: no block of kinstall's, no line that it commented out.
+/// `text` as others wrote it: without kinstall's block, and with the lines restored that kinstall commented out.
 #[must_use]
 pub fn clean(text: &str) -> String {
     without_block(text).split_inclusive('\n').map(|line| line.strip_prefix(COMMENT).unwrap_or(line)).collect()

@@ -1,7 +1,7 @@
 //! The host: the only way to files, units and commands.
 //!
-//! Every change goes through here, and what was there before is written to the [`Ledger`] first, so that `reset` can
-//! bring the host back to what it was, also after a run that was cut off.
+//! Every change goes through here. The state before it is written to the [`Ledger`] first, so that `reset` can restore the host, even after
+//! a run that was cut off.
 
 pub mod command;
 pub mod ledger;
@@ -32,11 +32,11 @@ pub use look::Space;
 pub use processes::{FileIdentity, Process};
 pub use systemd::{UnitFiles, UnitState};
 
-/// Why a look at the host, or a change to it, failed.
+/// Why kinstall could not read something on the host, or change it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HostError {
-    /// A file or directory. The error names it.
+    /// An error of a file or directory. The text names it.
     #[error("cannot {act}")]
     File {
         /// What was tried, with the path.
@@ -44,13 +44,13 @@ pub enum HostError {
         /// The cause.
         source: io::Error,
     },
-    /// A file that is a link, whose target is someone else's to change.
+    /// The file is a link, whose target belongs to someone else.
     #[error("{path} is a symbolic link; it is not replaced")]
     Link {
         /// Absolute path on the host.
         path: String,
     },
-    /// A group that someone else made.
+    /// A group of this name that someone else made.
     #[error("the group {name} exists without a user of that name; it is not used")]
     GroupTaken {
         /// The group.
@@ -68,16 +68,16 @@ pub enum HostError {
         /// Absolute path on the host.
         path: String,
     },
-    /// A path that is on a disk, where only the runtime's own file systems may be cleaned.
+    /// A path on a disk. Only the runtime's own file systems may be cleaned without a record.
     #[error("{path} is not removed: it does not lie in a file system that the kernel or systemd keeps in memory")]
     NotRuntime {
         /// Absolute path on the host.
         path: String,
     },
-    /// A program.
+    /// An error of a program.
     #[error(transparent)]
     Command(#[from] CommandError),
-    /// The record of changes.
+    /// An error of the record of changes.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
 }
@@ -96,7 +96,7 @@ impl Owner {
     pub const ROOT: Self = Self { user: 0, group: 0 };
 }
 
-/// This host, or a directory that stands for its root in tests.
+/// This host, or in tests a directory that stands in for its root.
 pub struct Host {
     root: PathBuf,
     commands: Box<dyn Commands>,
@@ -115,8 +115,8 @@ impl Host {
         Ok(Self { root: root.to_owned(), commands, ledger })
     }
 
-    /// Where the absolute `path` of the host lies for this program. Private: the rest of the program changes and reads the host's
-    /// files by the methods of [`Host`], so that no change goes past the ledger.
+    /// The path of this program for the absolute `path` of the host. Private: the rest of the program reads and changes the host's files by
+    /// the methods of [`Host`], so that no change bypasses the ledger.
     fn path(&self, path: &str) -> PathBuf {
         self.root.join(path.trim_start_matches('/'))
     }
@@ -142,12 +142,12 @@ impl Host {
         Ok(self.commands.run(command)?.success(command)?)
     }
 
-    /// Runs a program to its end, whatever it returns.
+    /// Runs a program to its end, whatever its exit code.
     pub fn try_run(&self, command: &Command) -> Result<Output, HostError> {
         Ok(self.commands.run(command)?)
     }
 
-    /// Runs a program to its end, whatever it returns; `None` where it is not installed.
+    /// Runs a program to its end, whatever its exit code; `None` if it is not installed.
     pub fn run_if_installed(&self, command: &Command) -> Result<Option<Output>, HostError> {
         match self.commands.run(command) {
             Ok(output) => Ok(Some(output)),
@@ -156,7 +156,7 @@ impl Host {
         }
     }
 
-    /// Runs a program to its end while `feed` writes what it reads, and fails when it does.
+    /// Runs a program to its end while `feed` writes its input, and fails if the program fails.
     pub fn feed(&self, command: &Command, feed: Feed<'_>) -> Result<Output, HostError> {
         Ok(self.commands.run_fed(command, feed)?.success(command)?)
     }
@@ -169,7 +169,7 @@ impl Host {
             if self.exists(&text) {
                 continue;
             }
-            // In a tree that goes as a whole nothing has to be remembered.
+            // A tree that is removed as a whole needs no records of its parts.
             if !self.ledger.claims(&text) {
                 self.ledger.record(Change::CreatedDirectory { path: text.to_string() })?;
             }
@@ -182,7 +182,7 @@ impl Host {
         Ok(())
     }
 
-    /// Puts a file in place, whole or not at all, keeping what was there for `reset`.
+    /// Puts a file in place, whole or not at all, and keeps what was there for `reset`.
     pub fn write_file(&mut self, path: &str, content: &[u8], mode: u32) -> Result<(), HostError> {
         self.prepare(path)?;
         write_atomically(&self.path(path), content, mode)
@@ -215,7 +215,7 @@ impl Host {
         self.rewrite(path, content)
     }
 
-    /// Gives a file new content, its owner and mode kept; nothing where it is gone.
+    /// Gives a file new content, and keeps its owner and mode; does nothing if it is gone.
     fn rewrite(&self, path: &str, content: &str) -> Result<(), HostError> {
         let target = self.path(path);
         let found = absent(fs::symlink_metadata(&target), || format!("look at {path}"))?;
@@ -236,7 +236,7 @@ impl Host {
             .map_err(|source| HostError::File { act: format!("write {path}"), source })
     }
 
-    /// Removes a file; `true` where there was one. What others made outside of a claimed tree is kept for `reset` first.
+    /// Removes a file; `true` if there was one. A file that others made outside of a claimed tree is first kept for `reset`.
     pub fn remove_file(&mut self, path: &str) -> Result<bool, HostError> {
         if self.exists(path) && !self.ledger.claims(path) {
             self.prepare(path)?;
@@ -244,16 +244,16 @@ impl Host {
         self.delete_file(path)
     }
 
-    /// Gives a file or directory that kinstall made to a user and group.
+    /// Changes the owner of a file or directory that kinstall made.
     pub fn own(&self, path: &str, owner: Owner) -> Result<(), HostError> {
         chown(self.path(path), Some(owner.user), Some(owner.group))
             .map_err(|source| HostError::File { act: format!("give {path} to user {}", owner.user), source })
     }
 
-    /// Removes a directory of kinstall's own with all in it, below one that was claimed.
+    /// Removes a directory of kinstall's own, below a claimed one, with everything in it.
     ///
     /// # Errors
-    /// Also where the ledger has no claim to it: what others may have made is not removed.
+    /// Also when the ledger has no claim to it: nothing is removed that others may have made.
     pub fn remove_claimed(&mut self, path: &str) -> Result<bool, HostError> {
         if !self.ledger.claims(path) && !self.ledger.covers(path) {
             return Err(HostError::NotOurs { path: path.to_owned() });
@@ -261,7 +261,7 @@ impl Host {
         self.remove_tree(path)
     }
 
-    /// Gives a file or directory below a claimed tree another name there, and makes that last through a power cut.
+    /// Renames a file or directory within a claimed tree, so that the new name survives a power cut.
     pub fn rename_claimed(&self, from: &str, to: &str) -> Result<(), HostError> {
         if let Some(path) = [from, to].into_iter().find(|path| !self.ledger.claims(path)) {
             return Err(HostError::NotOurs { path: path.to_owned() });
@@ -272,8 +272,8 @@ impl Host {
         renamed.map_err(|source| HostError::File { act: format!("rename {from} to {to}"), source })
     }
 
-    /// Writes a file of kinstall's own records, such as `bundle/keys/x.pem`, unless it has this content. A reset removes the
-    /// directory that they lie in, so the ledger need not know them.
+    /// Writes a file of kinstall's own records, such as `bundle/keys/x.pem`, unless it has this content already. A reset removes the
+    /// directory of these records, so the ledger need not know them.
     pub fn keep_record(&self, name: &str, content: &[u8]) -> Result<(), HostError> {
         let path = format!("{}/{name}", ledger::DIRECTORY);
         if self.read(&path)?.as_deref() == Some(content) {
@@ -290,7 +290,7 @@ impl Host {
         self.delete_file(&format!("{}/{name}", ledger::DIRECTORY)).map(drop)
     }
 
-    /// Removes what a run that was cut off left beside the files it wrote. Only one run goes on at a time.
+    /// Removes incomplete files that a run left when it was cut off. There is only one run at a time.
     pub fn sweep_incomplete(&self) -> Result<(), HostError> {
         let file = |change: &Change| match change {
             Change::CreatedFile { path } | Change::ReplacedFile { path, .. } => {
@@ -312,7 +312,7 @@ impl Host {
         Ok(())
     }
 
-    /// Makes a symbolic link at `path`, where nothing may be yet.
+    /// Makes a symbolic link at `path`. Nothing may exist there yet.
     pub fn make_link(&mut self, path: &str, target: &str) -> Result<(), HostError> {
         self.prepare(path)?;
         let made = fs::os::unix::fs::symlink(target, self.path(path));
@@ -321,7 +321,7 @@ impl Host {
 
     /// Changes a kernel setting by its dotted name, keeping its first value for `reset`.
     pub fn set_sysctl(&mut self, name: &str, value: &str) -> Result<(), HostError> {
-        // As systemd-sysctl reads names: with a slash first, a dot is part of a name, such as of an interface.
+        // systemd-sysctl reads names in the same way: after a slash, a dot is part of a name, such as an interface's.
         let key = if name.contains('/') { name.to_owned() } else { name.replace('.', "/") };
         let path = format!("/proc/sys/{key}");
         let was = self.read_text(&path)?.unwrap_or_default().trim().to_owned();
@@ -329,13 +329,13 @@ impl Host {
         if !self.ledger.changes().iter().any(recorded) {
             self.ledger.record(Change::Sysctl { key, was })?;
         }
-        // Not written aside: it is the kernel that takes it.
+        // Not through a temporary file: the kernel takes the value itself.
         let written = fs::write(self.path(&path), value);
         written.map_err(|source| HostError::File { act: format!("set {name} to {value}"), source })
     }
 
-    /// Notes a kernel setting by its dotted name before a program is started that may write the value `theirs` to it, so that
-    /// `reset` can take that back. Nothing where the kernel does not have it, or lets nobody write it.
+    /// Records the value of a kernel setting, by its dotted name, before a program starts that may write the value `theirs` to it, so that
+    /// `reset` can restore it. Does nothing if the kernel does not have the setting, or lets nobody write it.
     pub fn note_sysctl(&mut self, name: &str, theirs: &str) -> Result<(), HostError> {
         let key = name.replace('.', "/");
         let path = format!("/proc/sys/{key}");
@@ -351,7 +351,7 @@ impl Host {
         Ok(())
     }
 
-    /// Notes that nothing is mounted at `path` before a program is started that mounts something there.
+    /// Records that nothing is mounted at `path` before a program starts that mounts something there.
     pub fn note_mount(&mut self, path: &str) -> Result<(), HostError> {
         let text = self.read_text("/proc/self/mounts")?.unwrap_or_default();
         let change = Change::MountOfOthers { path: path.to_owned() };
@@ -361,15 +361,15 @@ impl Host {
         Ok(self.ledger.record(change)?)
     }
 
-    /// Claims `path` for a tree that others fill (a data directory): `reset` removes what it holds then.
+    /// Claims `path` for a tree that others fill (a data directory): `reset` removes everything that it contains by then.
     ///
-    /// A tree that holds files already belongs to others and stays; preflight has then refused or the user has allowed it.
+    /// A tree that contains files already belongs to others and stays; preflight has then refused, or the user has allowed it.
     pub fn claim_tree(&mut self, path: &str) -> Result<(), HostError> {
         if self.ledger.claims(path) {
             return Ok(());
         }
         if !self.exists(path) {
-            // What it lies in is recorded first, so that it is undone last, when it is empty.
+            // The parent is recorded first, so that it is undone last, when it is empty.
             if let Some(parent) = Path::new(path).parent() {
                 self.make_directory(&parent.to_string_lossy(), 0o755)?;
             }
@@ -392,7 +392,7 @@ impl Host {
         }
         match absent(fs::symlink_metadata(self.path(path)), || format!("look at {path}"))? {
             None => self.ledger.record(Change::CreatedFile { path: path.to_owned() })?,
-            // It came after kinstall had claimed the tree, and goes with it.
+            // It was made after kinstall claimed the tree, and is removed with it.
             Some(_) if self.ledger.claims(path) => {}
             Some(metadata) if metadata.is_symlink() => return Err(HostError::Link { path: path.to_owned() }),
             Some(metadata) => {
@@ -413,7 +413,7 @@ fn absent<T>(result: io::Result<T>, act: impl FnOnce() -> String) -> Result<Opti
     }
 }
 
-/// The directories below `root`, relative to it, when there is nothing but directories; `inside` is the place below it.
+/// The directories below `root`, relative to it; `None` if there is anything but directories. `inside` is the place below `root`.
 fn empty_directories(root: &Path, inside: &Path) -> io::Result<Option<BTreeSet<PathBuf>>> {
     let here = root.join(inside);
     if !here.symlink_metadata()?.is_dir() {

@@ -10,7 +10,7 @@ use nix::errno::Errno;
 
 use super::{Host, HostError};
 
-/// A process that was there when the host was asked. It may end at any time: whatever it is asked for is then absent.
+/// A process that existed when the host was asked. It may end at any time; then all its values are absent.
 pub struct Process {
     /// Its id.
     pub id: i32,
@@ -18,23 +18,23 @@ pub struct Process {
     root: PathBuf,
 }
 
-/// Which file something is, whatever its name.
+/// The identity of a file, whatever its name: device and inode.
 pub type FileIdentity = (u64, u64);
 
 impl Process {
-    /// The program that it runs, ` (deleted)` after the path of one that is gone; `None` for a thread of the kernel.
+    /// The program that it runs; the path of a program that is gone has ` (deleted)` behind it. `None` for a kernel thread.
     pub fn program(&self) -> Result<Option<PathBuf>, HostError> {
         let program = self.unless_ended(fs::read_link(self.directory.join("exe")))?;
         Ok(program.map(|path| path.strip_prefix(&self.root).map(|below| Path::new("/").join(below)).unwrap_or(path)))
     }
 
-    /// Which file it runs, also where that has no name any more.
+    /// The identity of the file that it runs, even if that has no name any more.
     pub fn program_identity(&self) -> Result<Option<FileIdentity>, HostError> {
         let found = self.unless_ended(fs::metadata(self.directory.join("exe")))?;
         Ok(found.map(|found| (found.dev(), found.ino())))
     }
 
-    /// The digest of the file that it runs, also where that has no name any more.
+    /// The digest of the file that it runs, even if that has no name any more.
     pub fn program_digest(&self) -> Result<Option<Digest>, HostError> {
         let Some(mut file) = self.unless_ended(fs::File::open(self.directory.join("exe")))? else { return Ok(None) };
         let mut hasher = Hasher::new(io::sink());
@@ -49,7 +49,7 @@ impl Process {
         Ok(variables.find_map(|variable| Some(variable.strip_prefix(name)?.strip_prefix('=')?.to_owned())))
     }
 
-    /// The name that it goes by, at most 15 bytes.
+    /// Its name, at most 15 bytes.
     pub fn name(&self) -> Result<Option<String>, HostError> {
         let name = self.unless_ended(fs::read_to_string(self.directory.join("comm")))?;
         Ok(name.map(|name| name.trim().to_owned()))
@@ -60,7 +60,7 @@ impl Process {
         self.unless_ended(fs::read_to_string(self.directory.join("cgroup")))
     }
 
-    /// Whether its root directory is the one of `host`, and not that of a host inside of a container.
+    /// Whether its root directory is that of `host`, and not that of a host inside of a container.
     pub fn shares_root_with(&self, host: &Host) -> Result<bool, HostError> {
         let identity = |found: std::fs::Metadata| (found.dev(), found.ino());
         let own = fs::metadata(host.path("/")).map_err(|source| failed("look at the root directory", source))?;
@@ -109,7 +109,7 @@ impl Host {
         Ok(found)
     }
 
-    /// The id of a process that runs the program at the absolute path `program`; `None` where none does.
+    /// The id of a process that runs the program at the absolute path `program`; `None` if there is none.
     pub fn process_running(&self, program: &str) -> Result<Option<i32>, HostError> {
         for process in self.processes()? {
             if process.program()?.is_some_and(|found| found == Path::new(program)) {
@@ -121,7 +121,7 @@ impl Host {
 }
 
 impl Host {
-    /// Whether a process of this host still runs what lay at the absolute path `program` before the file there was replaced.
+    /// Whether a process of this host still runs the former file at the absolute path `program`, after that was replaced.
     pub fn runs_replaced(&self, program: &str) -> Result<bool, HostError> {
         let replaced = PathBuf::from(format!("{program} (deleted)"));
         for process in self.processes()? {
@@ -134,7 +134,7 @@ impl Host {
 }
 
 impl Host {
-    /// Whether a process here may lower its `oom_score_adj`. Lowers this process's own by one and puts it back.
+    /// Whether a process here may lower its `oom_score_adj`. Lowers this process's own by one and restores it.
     pub fn can_lower_oom_score(&self) -> Result<bool, HostError> {
         const SCORE: &str = "/proc/self/oom_score_adj";
         const LOWEST: i32 = -1000;
@@ -219,7 +219,7 @@ mod tests {
     #[test]
     fn what_a_process_does_not_let_be_read_is_no_answer() {
         let bench = Bench::new();
-        // A directory in the place of the file fails otherwise than a process that ended.
+        // A directory where the file should be gives another error than a process that has ended.
         bench.file("proc/12/cgroup/x", "");
         let error = bench.host().processes().unwrap()[0].control_groups().unwrap_err();
         assert_eq!(error.to_string(), "cannot look at process 12");

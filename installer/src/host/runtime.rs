@@ -1,5 +1,5 @@
-//! Removes and sets what programs of the cluster leave in the kernel's and systemd's own file systems. Nothing there outlives a boot, and
-//! those programs make it, so the ledger does not know it. Files on disks are removed by [`super::ledger`] alone.
+//! Removes and sets what programs of the cluster leave in the file systems of the kernel and systemd. Nothing there outlives a boot, and
+//! those programs make it, so it is not on the ledger. Files on disks are removed only by [`super::ledger`].
 
 use std::io::{self, Write as _};
 
@@ -7,17 +7,17 @@ use fs_err as fs;
 
 use super::{Host, HostError, absent};
 
-/// Where such file systems are mounted.
+/// The mount points of such file systems.
 const PLACES: [&str; 2] = ["/run/", "/sys/fs/cgroup/"];
 
 impl Host {
-    /// Removes a file, or a directory with all in it; `true` where there was one.
+    /// Removes a file, or a directory with everything in it; `true` if there was one.
     pub fn remove_runtime(&self, path: &str) -> Result<bool, HostError> {
         check_place(path)?;
         self.remove_tree(path)
     }
 
-    /// Removes a directory if it is empty; `false` where it is not, is in use, or is not there.
+    /// Removes a directory if it is empty; `false` if it is not empty, is in use, or does not exist.
     pub fn remove_runtime_directory(&self, path: &str) -> Result<bool, HostError> {
         check_place(path)?;
         match fs::remove_dir(self.path(path)) {
@@ -28,7 +28,7 @@ impl Host {
         }
     }
 
-    /// Writes into a file that the kernel made; `false` where it is gone.
+    /// Writes into a file that the kernel made; `false` if it is gone.
     pub fn write_runtime(&self, path: &str, content: &str) -> Result<bool, HostError> {
         check_place(path)?;
         let opened = fs::OpenOptions::new().write(true).open(self.path(path));

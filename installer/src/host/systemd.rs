@@ -1,4 +1,4 @@
-//! Units of systemd: what state they are in, and bringing them up so that `reset` can bring them down.
+//! Units of systemd: their states, and starting them in such a way that `reset` can stop them.
 
 use std::collections::BTreeMap;
 use std::thread;
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Change, Command, Host, HostError};
 
-/// A unit that takes longer to start than this hangs in a loop of starts that fail.
+/// A unit that takes longer to start is in a loop of failing starts.
 const START_WITHIN: Duration = Duration::from_secs(30);
 
 /// What systemd says about a unit.
@@ -26,7 +26,7 @@ pub struct UnitState {
 }
 
 impl UnitState {
-    /// Whether it runs or is about to.
+    /// Whether it runs or is about to run.
     #[must_use]
     pub fn is_active(&self) -> bool {
         ["active", "activating", "reloading"].contains(&self.active.as_str())
@@ -42,9 +42,9 @@ impl UnitState {
 /// The files that a unit is made of.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UnitFiles {
-    /// The unit's own file; empty where it has none.
+    /// The unit's own file; empty if it has none.
     pub fragment: String,
-    /// Files that change what that says, wherever systemd found them.
+    /// Files that override parts of it, wherever systemd found them.
     pub drop_ins: Vec<String>,
 }
 
@@ -65,13 +65,13 @@ impl Host {
         Ok(parse_states(&output.stdout))
     }
 
-    /// The state of one unit; `None` where it does not exist.
+    /// The state of one unit; `None` if it does not exist.
     pub fn unit_state(&self, unit: &str) -> Result<Option<UnitState>, HostError> {
         Ok(self.unit_states(&[unit])?.remove(unit))
     }
 
-    /// Whether the unit runs, starts at boot, and is what its file says now. Waits for one that is just being started, as after
-    /// a boot of the host.
+    /// Whether the unit runs, starts at boot, and matches its present file. Waits for a unit that is just starting, such as after a boot of
+    /// the host.
     pub fn unit_is_up(&self, unit: &str) -> Result<bool, HostError> {
         let started = Instant::now();
         loop {
@@ -83,7 +83,7 @@ impl Host {
         }
     }
 
-    /// Makes systemd read its files again and start the unit at boot, not now.
+    /// Makes systemd read its files again, and enables the unit without starting it.
     pub fn register_unit(&mut self, unit: &str) -> Result<(), HostError> {
         self.record_unit(unit)?;
         self.run(&Command::new("systemctl", ["daemon-reload"]))?;
@@ -91,7 +91,7 @@ impl Host {
         Ok(())
     }
 
-    /// Makes systemd read its files again, starts the unit at boot and now. `reset` puts it back to what it was.
+    /// Makes systemd read its files again, enables the unit and starts it. `reset` restores its former state.
     pub fn enable_unit(&mut self, unit: &str) -> Result<(), HostError> {
         self.record_unit(unit)?;
         self.run(&Command::new("systemctl", ["daemon-reload"]))?;
@@ -99,14 +99,14 @@ impl Host {
         Ok(())
     }
 
-    /// Like [`Host::enable_unit`], for a unit whose files changed: one that runs is restarted.
+    /// Like [`Host::enable_unit`], for a unit whose files changed: a running unit is restarted.
     pub fn restart_unit(&mut self, unit: &str) -> Result<(), HostError> {
         self.register_unit(unit)?;
         self.run(&Command::new("systemctl", ["restart", unit]))?;
         Ok(())
     }
 
-    /// Stops a unit where it exists; it still starts at boot.
+    /// Stops a unit if it exists; it still starts at boot.
     pub fn stop_unit(&self, unit: &str) -> Result<(), HostError> {
         if self.unit_state(unit)?.is_some_and(|state| state.active != "inactive") {
             self.run(&Command::new("systemctl", ["stop", unit]))?;
@@ -119,7 +119,7 @@ impl Host {
         self.run(&Command::new("systemctl", ["disable", unit])).map(drop)
     }
 
-    /// Puts the state before kinstall's first change on record.
+    /// Records the unit's state before kinstall's first change to it.
     fn record_unit(&mut self, unit: &str) -> Result<(), HostError> {
         let known = |change: &Change| matches!(change, Change::Unit { name, .. } if name == unit);
         if self.ledger().changes().iter().any(known) {

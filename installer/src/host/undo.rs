@@ -1,5 +1,5 @@
-//! Undoing what the ledger has on record. Each change is undone by looking at what is there: a change that was never made,
-//! or is undone already, is nothing to do, so that a reset cut off anywhere is finished by the next.
+//! Undoes what is on the ledger. Each undo looks at what is there: a change that was never made, or is undone already, needs nothing. So if
+//! a reset is cut off anywhere, the next one finishes it.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -14,7 +14,7 @@ use nix::mount::{MntFlags, umount2};
 use super::{Change, Command, Host, HostError, absent, marked};
 
 impl Host {
-    /// Undoes one change; `true` when there was something to do.
+    /// Undoes one change; `true` if there was something to do.
     pub fn undo(&self, change: &Change) -> Result<bool, HostError> {
         match change {
             Change::CreatedFile { path } => self.delete_file(path),
@@ -36,11 +36,11 @@ impl Host {
         }
     }
 
-    /// Detached: a process that still looks into it does not keep the reset from going on.
+    /// Lazily (`MNT_DETACH`): a process that still uses the mount does not stop the reset.
     pub(crate) fn unmount(&self, path: &str) -> Result<bool, HostError> {
         match umount2(self.path(path).as_path(), MntFlags::MNT_DETACH) {
             Ok(()) => Ok(true),
-            // Nothing is mounted there, or it went with one below it, or with its namespace.
+            // Nothing is mounted there, or the mount went together with one below it, or with its namespace.
             Err(Errno::EINVAL | Errno::ENOENT) => Ok(false),
             Err(errno) => Err(HostError::File { act: format!("unmount {path}"), source: errno.into() }),
         }
@@ -50,7 +50,7 @@ impl Host {
         Ok(absent(fs::remove_file(self.path(path)), || format!("remove {path}"))?.is_some())
     }
 
-    /// A directory that others have put something in stays: it is no longer kinstall's alone.
+    /// A directory stays if others have put something into it: it is no longer kinstall's alone.
     fn remove_empty_directory(&self, path: &str) -> Result<bool, HostError> {
         match fs::remove_dir(self.path(path)) {
             Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
@@ -61,7 +61,7 @@ impl Host {
         }
     }
 
-    /// Removes a file or directory with all in it; whether anything was there.
+    /// Removes a file or directory with everything in it; `true` if there was one.
     pub(super) fn remove_tree(&self, path: &str) -> Result<bool, HostError> {
         let target = self.path(path);
         let removed = match target.symlink_metadata() {
@@ -96,7 +96,7 @@ impl Host {
     fn restore_sysctl(&self, key: &str, was: &str) -> Result<bool, HostError> {
         let path = format!("/proc/sys/{key}");
         let now = self.read_text(&path)?;
-        // The setting goes with its kernel module, and an unknown former value cannot be put back.
+        // The setting is gone with its kernel module, or the former value is unknown and cannot be restored.
         if was.is_empty() || now.as_deref().is_none_or(|now| now.trim() == was) {
             return Ok(false);
         }
@@ -104,7 +104,7 @@ impl Host {
         Ok(true)
     }
 
-    /// Restores a setting that has the value which the cluster's program writes. Any other is somebody's choice since, and stays.
+    /// Restores a setting that still has the value of the cluster's program. Somebody has chosen any other value since, so it stays.
     fn take_back_sysctl(&self, key: &str, was: &str, theirs: &str) -> Result<bool, HostError> {
         let now = self.read_text(&format!("/proc/sys/{key}"))?;
         match now.as_deref().map(str::trim) {
@@ -145,13 +145,13 @@ impl Host {
         if !self.exists(&format!("/sys/module/{name}")) {
             return Ok(false);
         }
-        // A module that others use by now stays.
+        // A module that others use by now stays loaded.
         let unloaded = self.run_if_installed(&Command::new("modprobe", ["--remove", name]))?;
         Ok(unloaded.is_some_and(|output| output.code == Some(0)))
     }
 }
 
-/// Removes what is below `root` but the directories in `kept`; `inside` is the place below it. `true` when there was anything.
+/// Removes everything below `root` except the directories in `kept`; `inside` is the place below it. `true` if there was anything.
 fn remove_all_but(kept: &BTreeSet<PathBuf>, root: &Path, inside: &Path) -> io::Result<bool> {
     let mut removed = false;
     for entry in fs::read_dir(root.join(inside))? {
@@ -188,7 +188,7 @@ mod tests {
     use super::super::{Ledger, SystemCommands};
     use super::*;
 
-    /// Every path below the root but kinstall's own, with its mode, and its content where it is a file.
+    /// Every path below the root except kinstall's own, with its mode, and with its content if it is a file.
     fn tree(root: &Path) -> BTreeMap<PathBuf, (u32, Option<Vec<u8>>)> {
         let mut found = BTreeMap::new();
         let mut rest = vec![root.to_owned()];
@@ -213,7 +213,7 @@ mod tests {
         Host::under(root, Box::new(SystemCommands)).unwrap()
     }
 
-    /// Undoes the whole ledger, newest change first, and says how many changes had something to undo.
+    /// Undoes the whole ledger, the newest change first, and returns how many changes had something to undo.
     fn undo_all(host: &Host) -> usize {
         host.ledger().changes().iter().rev().filter(|change| host.undo(change).unwrap()).count()
     }
@@ -322,7 +322,7 @@ mod tests {
             host.note_sysctl("net.ipv4.conf.all.arp_ignore", "1").unwrap();
             host.note_sysctl("net.ipv4.vs.conntrack", "1").unwrap();
             fs::write(&file, now).unwrap();
-            // A later run finds it changed, and the first note counts.
+            // A later run finds the value changed; the first record counts.
             host.note_sysctl("net.ipv4.conf.all.arp_ignore", "1").unwrap();
             assert_eq!(host.ledger().changes().len(), 1);
             undo_all(&host);

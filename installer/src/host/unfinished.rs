@@ -1,4 +1,4 @@
-//! Work of several steps that is kept on the host from before its first change until its end, so that the next run completes it.
+//! Work in several steps that is recorded on the host from before its first change until its end, so that the next run completes it.
 
 use anyhow::Context as _;
 use serde::Serialize;
@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 
 use super::{Host, ledger};
 
-/// What is still to do of such work. The default is nothing.
+/// What is left to do of such work. The default is nothing.
 pub trait UnfinishedWork: Default + PartialEq + Serialize + DeserializeOwned {
     /// The file's name in kinstall's folder.
     const FILE: &'static str;
@@ -24,7 +24,7 @@ pub trait UnfinishedWork: Default + PartialEq + Serialize + DeserializeOwned {
             .with_context(|| format!("while reading {path}, which says what {} has to do", Self::WORK))
     }
 
-    /// Whether anything is left to do, without reading what.
+    /// Whether anything is left to do; does not read what it is.
     #[must_use]
     fn is_kept(host: &Host) -> bool {
         host.exists(&path::<Self>())

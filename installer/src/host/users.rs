@@ -1,7 +1,7 @@
-//! System users: lines of their own in the files that passwd(5), shadow(5) and group(5) describe.
+//! System users: lines in the files that passwd(5), shadow(5) and group(5) describe.
 //!
-//! The lines are written here and not by `useradd`, which leaves copies of the files behind, so that `reset` would not bring
-//! the host back to what it was. Undoing removes kinstall's lines and keeps what others wrote meanwhile.
+//! The lines are written here and not by `useradd`: it leaves copies of the files behind, so that `reset` could not restore the host.
+//! Undoing removes kinstall's lines and keeps what others have written since.
 
 use std::collections::BTreeSet;
 
@@ -15,11 +15,11 @@ use super::{Change, Host, HostError, Owner, absent};
 const FILES: [&str; 4] = ["/etc/group", "/etc/gshadow", "/etc/shadow", "/etc/passwd"];
 /// Programs that change these files hold this lock (lckpwdf(3)).
 const LOCK: &str = "/etc/.pwd.lock";
-/// Where distributions take ids of system users from, highest first (`SYS_UID_MIN` and `SYS_UID_MAX` of login.defs(5)).
+/// The range from which distributions take ids of system users, from the highest down (`SYS_UID_MIN` and `SYS_UID_MAX` of login.defs(5)).
 const IDS: std::ops::RangeInclusive<u32> = 201..=999;
 
 impl Host {
-    /// The ids of a user by `/etc/passwd`; users of other sources (LDAP) are not looked for.
+    /// The ids of a user in `/etc/passwd`; users of other sources (LDAP) are not found.
     pub fn user(&self, name: &str) -> Result<Option<Owner>, HostError> {
         Ok(read_ids(&self.read_text("/etc/passwd")?.unwrap_or_default(), name))
     }
@@ -31,7 +31,7 @@ impl Host {
         Ok(line.and_then(|line| line.split(':').nth(2)?.parse().ok()))
     }
 
-    /// Makes a user and a group of that name that nobody can log in as, where there is none.
+    /// Makes a user and a group of that name, if they do not exist. Nobody can log in as this user.
     pub fn make_system_user(&mut self, name: &str, home: &str) -> Result<Owner, HostError> {
         if let Some(owner) = self.user(name)? {
             return Ok(owner);
@@ -53,7 +53,7 @@ impl Host {
                 "/etc/shadow" => format!("{name}:!*:::::::\n"),
                 _ => format!("{name}:!*::\n"),
             };
-            // A run that was cut off may have got as far as some of the files. Not every system has gshadow.
+            // A run that was cut off may have changed only some of the files. Not every system has gshadow.
             if let Some(text) = self.read_text(path)?.filter(|text| !has_line(text, name)) {
                 let gap = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
                 self.rewrite(path, &format!("{text}{gap}{line}"))?;
@@ -62,7 +62,7 @@ impl Host {
         Ok(Owner { user: id, group: id })
     }
 
-    /// Takes the lines of a user and group of that name away.
+    /// Removes the lines of a user and group of that name.
     pub(super) fn remove_system_user(&self, name: &str) -> Result<bool, HostError> {
         let _lock = self.lock_users()?;
         let mut changed = false;
@@ -76,7 +76,7 @@ impl Host {
         Ok(changed)
     }
 
-    /// Holds off other programs that change users, until the file is closed. A host without it has no such programs.
+    /// Locks out other programs that change users, until the file is closed. A host without the lock file has no such programs.
     fn lock_users(&self) -> Result<Option<fs::File>, HostError> {
         let act = || format!("lock {LOCK}");
         let opened = fs::OpenOptions::new().write(true).open(self.path(LOCK));
@@ -104,7 +104,7 @@ fn read_ids(passwd: &str, name: &str) -> Option<Owner> {
     Some(Owner { user: fields.next()?.parse().ok()?, group: fields.next()?.parse().ok()? })
 }
 
-/// The id of the group of that name where a run that was cut off made it, or the highest that no user and no group has.
+/// The id of the group of that name if a run that was cut off made it; else the highest id that no user and no group has.
 fn free_id(passwd: &str, group: &str, name: &str) -> Option<u32> {
     let id = |line: &str| line.split(':').nth(2)?.parse::<u32>().ok();
     if let Some(line) = group.lines().find(|line| is_line_of(line, name)) {

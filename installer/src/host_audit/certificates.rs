@@ -1,4 +1,4 @@
-//! Certificates of the cluster on this host: each by its authority, and none that ended.
+//! The cluster's certificates on this host: each has to be signed by its authority, and none may have ended.
 
 use super::{Finding, Group};
 use crate::certificates::look::Moment;
@@ -6,7 +6,7 @@ use crate::certificates::{CertificateReport, State, look};
 use crate::host::Host;
 use crate::inputs::Inputs;
 
-/// Judges every certificate. One that ends soon is as approved; `kinstall certs list` warns of it.
+/// Judges every certificate. A certificate that ends soon is as approved; `kinstall certs list` warns about it.
 pub(super) fn look(host: &Host, inputs: &Inputs<'_>) -> anyhow::Result<Vec<Finding>> {
     let reports = look::look(host, inputs.topology.this(), Moment::now(0))?;
     Ok(reports.into_iter().map(finding).collect())

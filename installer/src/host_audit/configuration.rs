@@ -1,4 +1,4 @@
-//! The kubelet's configuration and flags. kubeadm's own configuration is compared by its step, and what it keeps in the API by
+//! The kubelet's configuration and flags. kubeadm's own configuration is compared by its step, and its objects in the API by
 //! [`objects`](super::objects).
 
 use std::collections::BTreeSet;
@@ -14,9 +14,9 @@ use crate::kubeadm::{CRI_SOCKET, MANIFESTS, host_settings};
 
 /// The file that kubeadm writes for the kubelet.
 const FILE: &str = "/var/lib/kubelet/config.yaml";
-/// Files with flags, which the kubelet's unit reads: kubeadm's, and one for an administrator.
+/// Files with flags that the kubelet's unit reads: kubeadm's, and one for an administrator.
 const FLAGS: [&str; 2] = ["/var/lib/kubelet/kubeadm-flags.env", "/etc/default/kubelet"];
-/// What kubeadm says of its own; `None` where the value is the cluster's. Source: `cmd/kubeadm/app/componentconfigs/kubelet.go`.
+/// Values that kubeadm adds; `None` if the value depends on the cluster. Source: `cmd/kubeadm/app/componentconfigs/kubelet.go`.
 const OF_KUBEADM: [(&str, Option<&str>); 7] = [
     ("authentication.x509.clientCAFile", Some(AUTHORITY_PATH)),
     ("clusterDNS", None),
@@ -26,7 +26,7 @@ const OF_KUBEADM: [(&str, Option<&str>); 7] = [
     ("healthzPort", Some("10248")),
     ("staticPodPath", Some(MANIFESTS)),
 ];
-/// Flags that kubeadm gives. Source: `cmd/kubeadm/app/phases/kubelet/flags.go` of Kubernetes 1.25 to 1.36.
+/// Flags that kubeadm adds. Source: `cmd/kubeadm/app/phases/kubelet/flags.go` of Kubernetes 1.25 to 1.36.
 const FLAGS_OF_KUBEADM: [&str; 8] = [
     "cgroup-driver",
     "container-runtime",
@@ -60,8 +60,8 @@ pub(super) fn look(host: &Host, inputs: &Inputs<'_>, of_site: &BTreeSet<&str>) -
     Ok(findings)
 }
 
-/// The keys in which the kubelet's configuration is not what is wanted, each with both values. What kubeadm leaves to the kubelet's default is
-/// zero or empty.
+/// The keys whose values in the kubelet's configuration are not the wanted ones, each with both values. kubeadm writes zero or an empty
+/// value where it leaves the default to the kubelet.
 fn differences(wanted: &Mapping, found: &Mapping) -> Vec<(String, String, String)> {
     let (mut wanted_leaves, mut found_leaves) = (Vec::new(), Vec::new());
     collect("", &Value::Mapping(wanted.clone()), &mut wanted_leaves);
@@ -117,7 +117,7 @@ fn shown(value: &Value) -> String {
         .to_owned()
 }
 
-/// Whether the kubelet takes its own default for a value.
+/// Whether the kubelet replaces the value with its own default.
 fn is_zero(value: &Value) -> bool {
     match value {
         Value::Null => true,
@@ -130,7 +130,7 @@ fn is_zero(value: &Value) -> bool {
     }
 }
 
-/// Whether both say the same. kubeadm writes times in its own words: `60s` as `1m0s`.
+/// Whether both mean the same. kubeadm writes times in its own form: `60s` as `1m0s`.
 fn is_same(one: &Value, other: &Value) -> bool {
     let time = |value: &Value| value.as_str().and_then(nanoseconds);
     one == other || text(one) == text(other) || time(one).is_some_and(|one| time(other) == Some(one))
@@ -159,7 +159,7 @@ fn nanoseconds(text: &str) -> Option<u64> {
     (!text.is_empty()).then_some(total)
 }
 
-/// The flags in a file for a unit that kubeadm does not give.
+/// The flags in a unit's file that kubeadm does not add.
 fn foreign_flags(text: &str) -> Vec<String> {
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     let values = lines.flat_map(|line| line.split_once('=').map_or(line, |(_, value)| value).split_whitespace());
@@ -178,7 +178,7 @@ mod tests {
         all.into_iter().map(|(key, expected, found)| format!("{key}: {expected}, {found}")).collect()
     }
 
-    /// As kubeadm 1.25 writes it.
+    /// In the form of kubeadm 1.25.
     const WRITTEN: &str = "kind: K\nauthentication: {anonymous: {enabled: false}, x509: {clientCAFile: /etc/kubernetes/pki/ca.crt}}\n\
         clusterDNS: [10.96.0.10]\nlogging: {flushFrequency: 0, options: {json: {infoBufferSize: '0'}}}\nmemorySwap: {}\nreadOnlyPort: 0\n\
         staticPodPath: /etc/kubernetes/manifests\nsyncFrequency: 1m0s\nfileCheckFrequency: 0s\n";
@@ -188,7 +188,7 @@ mod tests {
     #[test]
     fn what_kubeadm_adds_and_how_it_writes_times_is_no_drift() {
         assert_eq!(found(WANTED, WRITTEN), [""; 0]);
-        // Newer kubelets leave out what is zero.
+        // Newer kubelets leave out zero values.
         assert_eq!(found(WANTED, &WRITTEN.replace("readOnlyPort: 0\n", "")), [""; 0]);
     }
 

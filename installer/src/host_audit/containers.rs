@@ -15,7 +15,7 @@ use crate::steps::images::{self, ctr};
 const CRICTL: &str = "/usr/local/bin/crictl";
 const FROM_BUNDLE: &str = "an image of the bundle";
 
-/// Compares what each name stands for with the bundle. What is missing, the step that loads images says.
+/// Compares the content behind each name with the bundle. The step that loads images reports what is missing.
 pub(super) fn images(host: &Host, inputs: &Inputs<'_>) -> anyhow::Result<Vec<Finding>> {
     let (approved, content) = (images::approved(inputs)?, content(inputs));
     let finding = |(name, found): (String, Digest)| match approved.get(&name) {
@@ -48,7 +48,7 @@ pub(super) fn look(host: &Host, inputs: &Inputs<'_>) -> anyhow::Result<Vec<Findi
     Ok(findings)
 }
 
-/// By any of these an image of the bundle may be called.
+/// The digests that may name an image of the bundle.
 fn content(inputs: &Inputs<'_>) -> BTreeSet<Digest> {
     let kinds = [EntryKind::ImageIndex, EntryKind::ImageManifest, EntryKind::ImageConfig];
     inputs.list.entries.iter().filter(|entry| kinds.contains(&entry.kind)).map(|entry| entry.digest).collect()

@@ -1,4 +1,4 @@
-//! The content of images, read again.
+//! Reads the content of images again.
 
 use super::{Finding, Group};
 use crate::host::Host;
@@ -18,7 +18,7 @@ pub(super) fn look(host: &Host) -> anyhow::Result<Vec<Finding>> {
             let subject = format!("{image}: unpacked file /{}", path.display());
             Finding::drifted(Group::Images, subject, "as in its layer", fault.to_string())
         })),
-        // A layer that was altered may not be readable as an archive.
+        // An altered layer may not be readable as an archive.
         Err(error) => findings.push(Finding::unknown(Group::Images, "unpacked files", format!("{error:#}"))),
     }
     if findings.is_empty() {

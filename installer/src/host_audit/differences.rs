@@ -1,4 +1,4 @@
-//! Hosts compared with each other.
+//! Compares hosts with each other.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::HostAudit;
 
-/// What a host has not, where others have it.
+/// Shown for a host that lacks what others have.
 const NOTHING: &str = "nothing";
 
 /// What kind of thing differs.
@@ -25,7 +25,7 @@ pub enum DifferenceKind {
 }
 
 impl DifferenceKind {
-    /// Whether hosts that differ in it are not what was approved.
+    /// Whether this difference counts as drift.
     #[must_use]
     pub fn is_drift(self) -> bool {
         matches!(self, Self::Bundle | Self::File)
@@ -43,7 +43,7 @@ pub struct Difference {
     pub values: BTreeMap<String, Vec<String>>,
 }
 
-/// Everything in which these hosts differ.
+/// All differences between these hosts.
 #[must_use]
 pub fn between(hosts: &[(&str, &HostAudit)]) -> Vec<Difference> {
     let mut found = Vec::new();
@@ -77,7 +77,7 @@ pub fn between(hosts: &[(&str, &HostAudit)]) -> Vec<Difference> {
     found
 }
 
-/// The hosts in groups with the same roles and distribution.
+/// Groups of hosts with the same roles and distribution.
 fn alike<'a>(hosts: &[(&'a str, &'a HostAudit)]) -> Vec<Vec<(&'a str, &'a HostAudit)>> {
     let mut groups = BTreeMap::<_, Vec<_>>::new();
     for &(name, audit) in hosts {

@@ -1,4 +1,4 @@
-//! Files: the programs by content, mode and owner, and who may write to what kinstall wrote.
+//! Files: the bundle's binaries by content, mode and owner, and who may write to the files of kinstall.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ use crate::steps::programs::approved::MODE;
 /// Directories with private keys, passwords and credentials.
 const SECRET_DIRECTORIES: [&str; 4] =
     [kubeadm::DIRECTORY, kubeadm::PKI, etcd_layout::PKI_DIRECTORY, "/var/lib/kubelet/pki"];
-/// How names of such files end: keys, kubeconfigs, a certificate with its key.
+/// The endings of secret files: keys, kubeconfigs, a certificate with its key.
 const SECRET_ENDINGS: [&str; 3] = [".key", ".conf", ".pem"];
 /// Permission bits of group and others.
 const OTHERS: u32 = 0o077;
@@ -36,7 +36,7 @@ pub(super) fn programs(host: &Host, approved: &BTreeMap<String, Digest>) -> anyh
     Ok(findings)
 }
 
-/// Looks who may write to each file that kinstall wrote. `of_site` are compared by the step that puts them in place.
+/// Checks who may write to each file that kinstall wrote. The files in `of_site` are compared by the step that puts them in place.
 pub(super) fn access(host: &Host, of_site: &BTreeSet<&str>) -> anyhow::Result<Vec<Finding>> {
     let owners = own_users(host)?;
     let mut paths = BTreeSet::new();
@@ -47,7 +47,7 @@ pub(super) fn access(host: &Host, of_site: &BTreeSet<&str>) -> anyhow::Result<Ve
     }
     let mut findings = Vec::new();
     for path in paths.difference(of_site) {
-        // Some are there for the time of a step alone. Those that have to be there, steps look for.
+        // Some files exist only during a step. The steps check the files that have to exist.
         let Some(mode) = host.permissions(path)? else { continue };
         let found = if mode & WRITABLE_BY_OTHERS == 0 {
             foreign_owner(host, path, &owners)?
@@ -59,7 +59,7 @@ pub(super) fn access(host: &Host, of_site: &BTreeSet<&str>) -> anyhow::Result<Ve
     Ok(findings)
 }
 
-/// Looks who may read keys and kubeconfigs, whoever wrote them.
+/// Checks who may read keys and kubeconfigs, whoever wrote them.
 pub(super) fn secrets(host: &Host) -> anyhow::Result<Vec<Finding>> {
     let owners = own_users(host)?;
     let mut findings = Vec::new();

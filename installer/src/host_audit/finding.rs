@@ -1,4 +1,4 @@
-//! What an audit says of one thing.
+//! One finding of an audit.
 
 use std::fmt;
 
@@ -110,12 +110,12 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// It is what was approved.
+    /// A finding that is as approved.
     pub fn as_approved(group: Group, subject: impl Into<String>) -> Self {
         Self { group, subject: subject.into(), verdict: Verdict::AsApproved }
     }
 
-    /// It is not.
+    /// A finding that is not as approved.
     pub fn drifted(
         group: Group,
         subject: impl Into<String>,
@@ -126,12 +126,12 @@ impl Finding {
         Self { group, subject: subject.into(), verdict }
     }
 
-    /// It could not be compared.
+    /// A subject that could not be compared.
     pub fn unknown(group: Group, subject: impl Into<String>, reason: impl Into<String>) -> Self {
         Self { group, subject: subject.into(), verdict: Verdict::Unknown { reason: reason.into() } }
     }
 
-    /// As approved where `found` is nothing, else drifted.
+    /// As approved if `found` is `None`, else drifted.
     pub fn compared(group: Group, subject: impl Into<String>, expected: &str, found: Option<String>) -> Self {
         match found {
             None => Self::as_approved(group, subject),
@@ -153,7 +153,7 @@ pub enum Overall {
 }
 
 impl Overall {
-    /// Drift counts more than what is unknown, and that is never taken for approved.
+    /// Drift counts more than unknown. Unknown is never taken for approved.
     #[must_use]
     pub fn of(findings: &[Finding]) -> Self {
         let any = |is: fn(&Verdict) -> bool| findings.iter().any(|finding| is(&finding.verdict));

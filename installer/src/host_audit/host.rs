@@ -1,4 +1,4 @@
-//! The audit of one host, whoever asks for it: the command on that host, or the kinstall that leads.
+//! The audit of one host, requested by the command on that host or by the kinstall that leads.
 
 use std::borrow::Cow;
 
@@ -19,22 +19,22 @@ use crate::step_progress::StepProgress;
 use crate::steps::Context;
 use crate::upgrade::unfinished;
 
-/// How far images are looked into.
+/// How deeply images are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ImageDepth {
-    /// By the digests that containerd tells.
+    /// By the digests that containerd reports.
     Names,
-    /// Content is read again, and compared with its digests.
+    /// By their content, which is read again and compared with the digests.
     Content,
 }
 
-/// What is compared beyond what the bundle and the host's records say.
+/// What is compared in addition to the bundle and the host's records.
 #[derive(Clone, Copy)]
 pub struct AuditScope<'a> {
     /// The cluster.yaml that the host should have been set up with, as far as it concerns the host.
     pub settings: Option<&'a ClusterSpec>,
-    /// How far images are looked into.
+    /// How deeply images are compared.
     pub depth: ImageDepth,
 }
 
@@ -58,7 +58,7 @@ impl HostAudit {
     /// Compares a host that was set up by these records with the bundle. Changes nothing.
     ///
     /// # Errors
-    /// When the host was set up from another bundle, when an upgrade of it is not finished, or when it does not tell its facts.
+    /// When the host was set up from another bundle, when an upgrade of it is not finished, or when its facts cannot be read.
     pub fn make(
         host: Host,
         records: &Records,
@@ -88,7 +88,7 @@ impl HostAudit {
 /// The records that a host was set up by.
 ///
 /// # Errors
-/// Also where kinstall has not set it up.
+/// Also when kinstall has not set it up.
 pub fn records(host: &Host) -> anyhow::Result<Records> {
     match Records::read_begun(host)? {
         Some(records) => Ok(records),

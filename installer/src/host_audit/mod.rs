@@ -1,7 +1,7 @@
-//! Whether what this host has and runs is what was approved: the bundle, and what kinstall makes of it. Only looks.
+//! Compares what this host has and runs with what was approved: the bundle, and what kinstall makes of it. Changes nothing.
 //!
-//! What is expected comes from the bundle where it says it (binaries, images), and from the steps' own checks where kinstall decides it
-//! (configuration, units, kernel settings). The host's records are asked where nothing else knows: the description of the cluster, and the
+//! The expected state comes from the bundle (binaries, images), or from the steps' own checks for what kinstall decides (configuration,
+//! units, kernel settings). It comes from the host's records only if there is no other source: the description of the cluster, and the
 //! manifests that kubeadm wrote.
 
 mod certificates;
@@ -36,7 +36,7 @@ pub use host::{AuditScope, AuditedHost, HostAudit, ImageDepth, records};
 pub use record::{Change, HostAuditRecord, HostChanges, Since, auditor};
 pub use traits::HostTraits;
 
-/// Looks at everything, and gives each finding, in the order of the groups. What cannot be looked at is a finding too.
+/// Looks at everything, and returns each finding, in the order of the groups. A subject that cannot be looked at is a finding too.
 #[must_use]
 pub fn audit(context: &Context<'_>, depth: ImageDepth) -> Vec<Finding> {
     let (host, inputs) = (&context.host, &context.inputs);
@@ -76,7 +76,7 @@ pub fn audit(context: &Context<'_>, depth: ImageDepth) -> Vec<Finding> {
     findings
 }
 
-/// The paths of the site's own files in the bundle, which are approved as they are; the step that puts them in place compares them.
+/// The paths of the site's own files in the bundle. Their content is approved as it is; the step that puts them in place compares them.
 fn of_site<'a>(inputs: &Inputs<'a>) -> BTreeSet<&'a str> {
     let roles = &inputs.topology.this().roles;
     let for_this = inputs.list.entries.iter().filter(|entry| !entry.roles.is_disjoint(roles));

@@ -1,8 +1,9 @@
-//! Objects of the API: those of the network and of add-ons against their manifests, and those of kubeadm by who wrote them.
+//! Objects of the API: the objects of the network and of add-ons are compared with their manifests; for kubeadm's objects, the audit checks
+//! who wrote them.
 //!
-//! What the manifests of the bundle would make of an object, the API server says itself: a server-side dry run of the same application. It has
-//! every default filled in, keeps what controllers own, and takes back what others changed. What others added to a list stays in such a dry
-//! run, so that the managers of an object's fields are looked at as well.
+//! The API server computes what the bundle's manifests would make of an object: by a server-side dry run of the same application. The
+//! result has every default filled in, keeps what controllers own, and reverts what others changed. It keeps what others added to a list,
+//! so the audit also checks the managers of an object's fields.
 
 use anyhow::{Context as _, anyhow};
 use serde_json::{Value, json};
@@ -15,17 +16,17 @@ use crate::steps::{Context, addons, network};
 
 /// The longest value that is shown whole, in characters.
 const LONGEST_VALUE: usize = 120;
-/// What the API server keeps beside what somebody asked for.
+/// Metadata that the API server adds to an object.
 const KEPT_BY_SERVER: [&str; 6] =
     ["managedFields", "resourceVersion", "generation", "creationTimestamp", "uid", "selfLink"];
-/// Kinds whose fields nobody but kinstall and controllers should own.
+/// Kinds whose fields only kinstall and controllers should own.
 const OWNED: [&str; 7] =
     ["Deployment", "DaemonSet", "StatefulSet", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"];
-/// Who writes to them: kinstall, kubeadm, and controllers of Kubernetes by the names in their user agents.
+/// The field managers that may write to them: kinstall, kubeadm, and controllers of Kubernetes by the names in their user agents.
 const MANAGERS: [&str; 4] = [FIELD_MANAGER, "kubeadm", "kube-controller-manager", "clusterrole-aggregation-controller"];
-/// What an object is for, as its fields are named in `managedFields`.
+/// The fields that are an object's purpose, by their names in `managedFields`.
 const PURPOSE: [&str; 6] = ["f:spec", "f:data", "f:binaryData", "f:rules", "f:subjects", "f:roleRef"];
-/// What kubeadm makes in every cluster (`cmd/kubeadm/app/phases/addons`, `uploadconfig` of Kubernetes).
+/// The objects that kubeadm makes in every cluster (`cmd/kubeadm/app/phases/addons`, `uploadconfig` of Kubernetes).
 const OF_KUBEADM: [(&str, &str, &str); 10] = [
     ("apps/v1", "Deployment", "coredns"),
     ("apps/v1", "DaemonSet", "kube-proxy"),
@@ -39,7 +40,7 @@ const OF_KUBEADM: [(&str, &str, &str); 10] = [
     ("rbac.authorization.k8s.io/v1", "ClusterRoleBinding", "kubeadm:node-proxier"),
 ];
 
-/// Looks at the objects of the bundle's manifests that the cluster has by its description.
+/// Compares the objects of the bundle's manifests that belong to the cluster by its description.
 pub(super) fn of_manifests(context: &Context<'_>) -> anyhow::Result<Vec<Finding>> {
     let api = Kubectl::on(&context.host);
     let mut findings = compared(&api, &network::objects(context)?)?;
@@ -50,7 +51,7 @@ pub(super) fn of_manifests(context: &Context<'_>) -> anyhow::Result<Vec<Finding>
     Ok(findings)
 }
 
-/// Looks who wrote what kubeadm makes.
+/// Checks who wrote the objects that kubeadm makes.
 pub(super) fn of_kubeadm(api: &Kubectl<'_>) -> anyhow::Result<Vec<Finding>> {
     let named = |(version, kind, name): (&str, &str, &str)| json!({"apiVersion": version, "kind": kind, "metadata": {"name": name, "namespace": "kube-system"}});
     let live = api.get_managed_objects(&OF_KUBEADM.map(named))?;
@@ -67,7 +68,7 @@ pub(super) fn of_kubeadm(api: &Kubectl<'_>) -> anyhow::Result<Vec<Finding>> {
     Ok(live.iter().map(finding).collect())
 }
 
-/// Compares objects with what the API server would make of them.
+/// Compares objects with the API server's result of an application.
 fn compared(api: &Kubectl<'_>, objects: &[Value]) -> anyhow::Result<Vec<Finding>> {
     if objects.is_empty() {
         return Ok(Vec::new());
@@ -77,7 +78,7 @@ fn compared(api: &Kubectl<'_>, objects: &[Value]) -> anyhow::Result<Vec<Finding>
     Ok(expected.iter().map(|object| finding(object, &live)).collect())
 }
 
-/// Compares one object, as it would be after an application, with those that are there.
+/// Compares one object, as it would be after an application, with the existing objects.
 pub(super) fn finding(expected: &Value, live: &[Value]) -> Finding {
     let name = ObjectName::of(expected);
     let Some(found) = live.iter().find(|object| ObjectName::of(object).is_same(&name)) else {
@@ -104,7 +105,7 @@ fn by_others(subject: String, managers: &[String]) -> Finding {
     Finding::drifted(Group::Objects, subject, "fields of kinstall, kubeadm and controllers alone", managers.join(", "))
 }
 
-/// An object without what the API server and controllers say of it.
+/// An object without the fields that the API server and controllers add.
 fn plain(object: &Value) -> Value {
     let mut object = object.clone();
     if let Some(fields) = object.as_object_mut() {
@@ -116,7 +117,7 @@ fn plain(object: &Value) -> Value {
     object
 }
 
-/// The first place in which two values differ, with what each has there.
+/// The first place in which two values differ, with the value of each.
 fn difference(path: &str, expected: &Value, found: &Value) -> Option<(String, Option<Value>, Option<Value>)> {
     match (expected, found) {
         (Value::Object(one), Value::Object(other)) => {
@@ -142,11 +143,11 @@ fn within(
     }
 }
 
-/// Others who own fields for which the object is there, each with its operation and time.
+/// Other managers of fields that are the object's purpose, each with its operation and time.
 fn foreign_managers(object: &Value) -> Vec<String> {
     let entries = object["metadata"]["managedFields"].as_array().into_iter().flatten();
     let foreign = entries.filter(|entry| {
-        // What belongs to a subresource, such as a status, is for controllers.
+        // Fields of a subresource, such as a status, belong to controllers.
         !MANAGERS.contains(&text(&entry["manager"]))
             && entry["subresource"].is_null()
             && owns_purpose(&entry["fieldsV1"])
@@ -159,7 +160,7 @@ fn foreign_managers(object: &Value) -> Vec<String> {
         .collect()
 }
 
-/// Whether fields are more than the time at which pods were told to restart (`kubectl rollout restart`).
+/// Whether fields are more than the time of a restart of the pods (`kubectl rollout restart`).
 fn owns_purpose(fields: &Value) -> bool {
     const RESTARTED: &str = "f:kubectl.kubernetes.io/restartedAt";
     let owned = PURPOSE.iter().filter(|key| !fields[**key].is_null()).count();
@@ -168,7 +169,7 @@ fn owns_purpose(fields: &Value) -> bool {
     owned > 0 && !restarts_alone
 }
 
-/// How many fields are named in a part of `managedFields`; `.` stands for the map itself.
+/// The number of fields that a part of `managedFields` names; `.` stands for the map itself.
 fn leaves(fields: &Value) -> usize {
     let Some(map) = fields.as_object() else { return 1 };
     let inner: usize = map.iter().filter(|(key, _)| *key != ".").map(|(_, value)| leaves(value)).sum();

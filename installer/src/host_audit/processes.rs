@@ -1,4 +1,5 @@
-//! What the bundle's programs have in memory. A process keeps the file that it was started from, whatever lies at that path since.
+//! What the processes of the bundle's programs have in memory. A process keeps the file that it was started from, even if another file is
+//! at that path since.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -11,10 +12,10 @@ use crate::host::{FileIdentity, Host, HostError, Process};
 pub(super) const PRELOAD: &str = "/etc/ld.so.preload";
 /// Variables by which one program loads others' libraries (ld.so(8)).
 const VARIABLES: [&str; 3] = ["LD_PRELOAD", "LD_AUDIT", "LD_LIBRARY_PATH"];
-/// Where containerd lets its shims and runc look for libraries (its plugin `opt`, `plugins/opt/path_unix.go`). Nothing is there unless
-/// somebody put it there.
+/// Where containerd lets its shims and runc look for libraries (its plugin `opt`, `plugins/opt/path_unix.go`). The directory is empty
+/// unless somebody puts a library there.
 const CONTAINERD_LIBRARIES: &str = "/opt/containerd/lib";
-/// What `/proc/PID/exe` has after the path of a file that was removed or replaced.
+/// The ending of `/proc/PID/exe` after the file was removed or replaced.
 const DELETED: &str = " (deleted)";
 
 /// Whether libraries are put into programs.
@@ -25,7 +26,7 @@ pub(super) fn preload(host: &Host) -> anyhow::Result<Vec<Finding>> {
     Ok(vec![Finding::compared(Group::Processes, PRELOAD, "no libraries", found)])
 }
 
-/// Compares each process of this host that was started from the path of a program with the bundle's content for it.
+/// Compares each process of this host that was started from a program's path with the bundle's content for that program.
 pub(super) fn look(host: &Host, approved: &BTreeMap<String, Digest>) -> anyhow::Result<Vec<Finding>> {
     let mut digests = HashMap::new();
     let mut findings = Vec::new();
@@ -56,14 +57,14 @@ pub(super) fn look(host: &Host, approved: &BTreeMap<String, Digest>) -> anyhow::
     Ok(findings)
 }
 
-/// Whether containerd set the variable, to a folder without libraries.
+/// Whether containerd set the variable, and to a folder without libraries.
 fn is_containerds(host: &Host, name: &str, value: &str) -> anyhow::Result<bool> {
     let mut folders = value.split(':').filter(|folder| !folder.is_empty());
     let is_its = name == "LD_LIBRARY_PATH" && folders.all(|folder| folder == CONTAINERD_LIBRARIES);
     Ok(is_its && host.names_in(CONTAINERD_LIBRARIES)?.is_empty())
 }
 
-/// The digest of what a process runs. Many processes run the same file, which is read once.
+/// The digest of the program of a process. Many processes run the same file, which is read once.
 fn digest(process: &Process, known: &mut HashMap<FileIdentity, Digest>) -> Result<Option<Digest>, HostError> {
     let Some(identity) = process.program_identity()? else { return Ok(None) };
     if let Some(digest) = known.get(&identity) {

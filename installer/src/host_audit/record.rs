@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::{AuditedHost, Difference, Finding, HostAudit, HostTraits, Overall, Verdict};
 
 const AUDITOR: &str = "urn:kbundle:host-auditor";
-/// What a host has not, where the other record has it.
+/// Shown for a host that lacks what the other record has.
 const NOTHING: &str = "nothing";
 
 /// What an audit of hosts found: the predicate of the statement.
@@ -22,15 +22,15 @@ const NOTHING: &str = "nothing";
 pub struct HostAuditRecord {
     /// The program that compared.
     pub auditor: Builder,
-    /// When, by the clock of its machine.
+    /// The time of the audit, by the clock of its machine.
     pub time: Moment,
     /// The name of the cluster.
     pub cluster: String,
-    /// All of it in one word.
+    /// The overall verdict.
     pub verdict: Overall,
     /// The hosts, by name.
     pub hosts: Vec<AuditedHost>,
-    /// What hosts are not alike in.
+    /// The differences between hosts.
     pub differences: Vec<Difference>,
 }
 
@@ -45,7 +45,7 @@ pub fn auditor(version: &str) -> Builder {
 }
 
 impl HostAuditRecord {
-    /// The lists of the bundles that hosts were compared with; none where no host was audited.
+    /// The lists of the bundles that hosts were compared with; empty if no host was audited.
     fn lists(&self) -> Vec<Digest> {
         let mut lists: Vec<_> = self.hosts.iter().filter_map(|host| Some(host.audit.as_ref()?.list_digest)).collect();
         lists.sort();
@@ -137,7 +137,7 @@ fn compare(name: &str, was: Option<AuditedHost>, is: Option<AuditedHost>) -> Hos
         }
     };
     change("host", was_state, is_state);
-    // Of a host that one of the audits knows nothing of, nothing can be said.
+    // If one of the audits does not know the host, there is nothing to compare.
     let (Some(was), Some(is)) = (was, is) else { return found };
     let (before, after) = (said(&was), said(&is));
     for subject in before.keys().chain(after.keys()).collect::<std::collections::BTreeSet<_>>() {
@@ -150,7 +150,7 @@ fn compare(name: &str, was: Option<AuditedHost>, is: Option<AuditedHost>) -> Hos
     found
 }
 
-/// What a host says of itself, by what it is.
+/// A host's traits by name.
 fn said(audit: &HostAudit) -> BTreeMap<String, String> {
     let HostTraits { distribution, kernel, machine_id, kernel_settings, shared_files, roles, .. } = &audit.traits;
     let roles = roles.iter().map(|role| role.as_str()).collect::<Vec<_>>().join(", ");
@@ -168,7 +168,7 @@ fn said(audit: &HostAudit) -> BTreeMap<String, String> {
     one.chain(settings).chain(files).collect()
 }
 
-/// The findings of `these` that are not as approved and that `others` have not.
+/// The findings of `these` that are not as approved and that are not in `others`.
 fn only_in(these: &[Finding], others: &[Finding]) -> Vec<Finding> {
     let is_new = |finding: &&Finding| finding.verdict != Verdict::AsApproved && !others.contains(finding);
     these.iter().filter(is_new).cloned().collect()

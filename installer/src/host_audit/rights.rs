@@ -6,7 +6,7 @@ use super::{Finding, Group};
 use crate::kubectl::Kubectl;
 use crate::users::administrators::AdministratorBinding;
 
-/// Bindings that the API server and kubeadm make, and the group that each is for: `ClusterRoleBindings` of Kubernetes'
+/// Bindings that the API server and kubeadm make, each with its group: `ClusterRoleBindings` of Kubernetes'
 /// `plugin/pkg/auth/authorizer/rbac/bootstrappolicy`, and `ClusterAdminsGroupAndClusterRoleBinding` of kubeadm since 1.29.
 const OWN: [(&str, &str); 2] =
     [("cluster-admin", "system:masters"), ("kubeadm:cluster-admins", "kubeadm:cluster-admins")];

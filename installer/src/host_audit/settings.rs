@@ -8,9 +8,9 @@ use super::{Finding, Group};
 use crate::config::{ClusterSpec, Cni};
 use crate::records::Records;
 
-/// Compares the settings that the host was set up with. Without this, what is expected of a host follows from its own record alone.
+/// Compares the settings that the host was set up with. Without this, only the host's own record would say what is expected of it.
 ///
-/// A file that names no network means the one of the bundle, which a record may name.
+/// A file that names no network means the bundle's network, which the record may name.
 pub(super) fn look(records: &Records, given: &ClusterSpec, list: &BundleList) -> Vec<Finding> {
     let mut given = Cow::Borrowed(given);
     if given.network.cni.is_none() && records.spec.network.cni.is_some() {

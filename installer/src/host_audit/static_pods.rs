@@ -11,16 +11,16 @@ use crate::kubeadm::written::WrittenManifests;
 use crate::kubeadm::{MANIFESTS, STATIC_PODS, manifest_path};
 use crate::steps::{load_balancer, virtual_address};
 
-/// Who knows what a manifest should say.
+/// The source of a manifest's expected content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Writer {
-    /// kubeadm; its digest is on record.
+    /// kubeadm. The manifest's digest is on record.
     Kubeadm,
-    /// A step, whose own check compares it.
+    /// A step, whose own check compares the manifest.
     Step,
 }
 
-/// Looks at every manifest in the directory, and for those that have to be there.
+/// Looks at every manifest in the directory, and checks that the required ones are there.
 pub(super) fn look(host: &Host, inputs: &Inputs<'_>, of_site: &BTreeSet<&str>) -> anyhow::Result<Vec<Finding>> {
     let (expected, written) = (expected(inputs, of_site), WrittenManifests::read(host)?);
     // The kubelet passes over files whose name begins with a dot (`pkg/kubelet/config/file.go`).

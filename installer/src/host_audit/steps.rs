@@ -1,4 +1,4 @@
-//! Every step of the installation, by its own check: what `kinstall run` would change has drifted.
+//! Audits every step of the installation by the step's own check: whatever `kinstall run` would change has drifted.
 
 use super::{Finding, Group};
 use crate::plan::STEPS;

@@ -1,4 +1,4 @@
-//! Each kind of drift on a directory that stands for a host's root, and none before it was made.
+//! Tests each kind of drift on a directory that stands in for a host's root, and that there is none before.
 
 use std::path::Path;
 
@@ -17,12 +17,12 @@ use crate::kubeadm::written::Recording;
 use crate::records::Records;
 use crate::steps::Swap;
 
-/// A worker, or with `c1` a control plane, of three and two.
+/// A worker of a cluster with three control planes and two workers, or with `c1` one of its control planes.
 fn cluster() -> Cluster {
     Cluster::of_three_and_two()
 }
 
-/// The findings that are not as approved, as `subject: found`, and how many there are in all.
+/// The findings that are not as approved, as `subject: found`, and the number of all findings.
 fn drifts(findings: &[Finding]) -> Vec<String> {
     let drift = |finding: &Finding| match &finding.verdict {
         Verdict::AsApproved => None,
@@ -51,7 +51,7 @@ fn a_program_drifts_by_its_content_its_mode_and_its_absence() {
     let approved = [("/usr/local/bin/kubelet".to_owned(), Digest::of(b"kubelet"))].into();
     bench.file("usr/local/bin/kubelet", "kubelet");
     set_mode(&bench, "usr/local/bin/kubelet", 0o755);
-    // Tests may run as another user than root, to whom the file then belongs.
+    // Tests may run as a user other than root, who then owns the file.
     let of_tests = bench.host().owner("/usr/local/bin/kubelet").unwrap().unwrap();
     let look = || drifts(&files::programs(&bench.host(), &approved).unwrap());
     if of_tests.user == 0 {
@@ -98,7 +98,7 @@ fn a_key_that_others_may_read_has_drifted() {
     assert!(look().contains(&"/etc/kubernetes/pki/ca.key: mode 0640".to_owned()));
 }
 
-/// As containerd keeps it: a file is named by the digest of what it holds.
+/// The file is laid out as containerd does: its name is the digest of its content.
 #[test]
 fn content_that_was_altered_has_drifted() {
     let bench = Bench::new();
@@ -167,13 +167,13 @@ fn a_process_drifts_by_what_it_runs_and_by_what_is_put_into_it() {
     assert_eq!(look(), NONE);
     bench.file("proc/12/environ", "LD_PRELOAD=/tmp/a.so\0");
     assert_eq!(look(), ["/usr/local/bin/etcd, process 12: LD_PRELOAD=/tmp/a.so"]);
-    // containerd gives it to its shims. It means something once a library lies there.
+    // containerd sets it for its shims. It has an effect only if the folder has a library.
     bench.file("proc/12/environ", "LD_LIBRARY_PATH=/opt/containerd/lib:\0");
     assert_eq!(look(), NONE);
     bench.file("opt/containerd/lib/a.so", "");
     assert_eq!(look(), ["/usr/local/bin/etcd, process 12: LD_LIBRARY_PATH=/opt/containerd/lib:"]);
     bench.file("proc/12/environ", "");
-    // The content that was approved, of a file that was rewritten.
+    // The approved content, in a file that was written again.
     bench.file("usr/local/bin/etcd (deleted)", "etcd");
     link(&bench, "usr/local/bin/etcd (deleted)", "proc/12/exe");
     assert_eq!(look(), NONE);
@@ -195,7 +195,7 @@ fn libraries_for_every_program_are_a_drift() {
     assert_eq!(look(), ["/etc/ld.so.preload: /tmp/a.so"]);
 }
 
-/// systemd, which knows what lies in the root's `systemd/`.
+/// A fake systemd, whose units are described below `systemd/` in the root.
 fn systemctl(root: &Path, command: &Command) -> Option<String> {
     let units = ["containerd.service", "kubelet.service", "chrony.service"];
     let block = |unit: &str| {
@@ -218,7 +218,7 @@ fn a_unit_drifts_by_a_drop_in_another_file_and_not_starting_at_boot() {
     let bench = Bench::with_programs(systemctl);
     let of_chrony = Change::Unit { name: "chrony.service".into(), was_enabled: true, was_active: true };
     bench.host().ledger_mut().record(of_chrony).unwrap();
-    // A unit of the distribution's own, which a file of the site restarts.
+    // A unit of the distribution, with a drop-in file of the site that restarts it.
     bench.file("systemd/chrony.service.fragment", "/usr/lib/systemd/system/chrony.service");
     bench.file("systemd/chrony.service.drop-ins", "/etc/systemd/system/chrony.service.d/site.conf");
     let own = "/etc/systemd/system/kubelet.service.d/10-kubeadm.conf /usr/lib/systemd/system/service.d/10-timeout.conf";
@@ -303,7 +303,7 @@ fn the_node_local_load_balancer_is_expected_on_a_worker_alone() {
     assert_eq!((look("w1"), look("c1")), (0, 1));
 }
 
-/// containerd, with what lies in the root as `images` and `containers`, and a kubelet with the containers in `pods`.
+/// A fake containerd, with the files `images` and `containers` of the root, and a kubelet with the containers in `pods`.
 fn containerd(root: &Path, command: &Command) -> Option<String> {
     let said = command.arguments.join(" ");
     let file = if said.ends_with("images list") {
@@ -346,7 +346,7 @@ fn pod(id: &str, image: &str) -> serde_json::Value {
 #[test]
 fn an_image_drifts_by_a_name_that_stands_for_another_and_by_a_foreign_name() {
     const PAUSE: &str = "registry.k8s.io/pause:3.8";
-    // Its own list has images that lack their content.
+    // This cluster has a list of its own: the shared one has images without content.
     let cluster = Cluster { list: fixture::list("1.25.2"), ..cluster() };
     let pause = Digest::of(PAUSE.as_bytes());
     let look = |images: &[(&str, Digest)]| {
@@ -381,7 +381,7 @@ fn a_container_drifts_by_an_image_that_the_bundle_does_not_hold() {
     };
     let approved = serde_json::json!([pod("b2", &format!("registry.k8s.io/pause@{pause}"))]);
     assert_eq!(look(&[("a1", PAUSE), ("b2", PAUSE)], &approved), NONE);
-    // The name stands for what was approved, and the container runs something else.
+    // The name refers to the approved image, but the container runs another one.
     let replaced = serde_json::json!([pod("b2", &other.to_string())]);
     assert_eq!(look(&[("b2", PAUSE)], &replaced), [format!("shop/cart, container web: {PAUSE}, {other}")]);
     let beside = look(&[("c3", "example.org/foreign:1"), ("d4", "-")], &serde_json::json!([]));
@@ -437,7 +437,7 @@ fn a_step_that_would_change_something_has_drifted() {
     assert_eq!(look(), ["swap: swap is on: /dev/sda2"]);
 }
 
-/// Everything of a bare host: what is missing is found, what cannot be looked at is unknown, and nothing is changed.
+/// A bare host: what is missing is found, what cannot be looked at is unknown, and nothing is changed.
 #[test]
 fn a_host_without_anything_is_neither_approved_nor_changed() {
     let (bench, cluster) = (Bench::new(), cluster());

@@ -1,4 +1,4 @@
-//! What a host says of itself: for the record of an audit, and to compare hosts with each other.
+//! Traits of a host, for the record of an audit, and for the comparison of hosts with each other.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use crate::host::{Host, HostError};
 use crate::inputs::Inputs;
 use crate::kubeadm::{AUTHORITY_PATH, ENCRYPTION_PATH};
 
-/// Directories that hosts of one role have alike, whoever wrote what lies there.
+/// Directories that should be the same on all hosts of one role, whoever wrote their files.
 const DIRECTORIES: [&str; 5] = [
     "/etc/containerd",
     "/etc/modules-load.d",
@@ -18,7 +18,7 @@ const DIRECTORIES: [&str; 5] = [
     "/etc/systemd/system/containerd.service.d",
     "/etc/systemd/system/kubelet.service.d",
 ];
-/// The same of files. Private keys are left out: each belongs to a public file that is here.
+/// Files that should be the same. Private keys are left out: each belongs to a public file in this list.
 const FILES: [&str; 7] = [
     "/etc/ld.so.preload",
     "/etc/kubernetes/pki/front-proxy-ca.crt",
@@ -84,7 +84,7 @@ fn shared_files(host: &Host) -> Result<BTreeMap<String, Digest>, HostError> {
     Ok(found)
 }
 
-/// Everything below a directory. Links are left out: systemd's lead to files that are looked at where they lie.
+/// Everything below a directory. Links are left out: systemd's links lead to files that are read in their own place.
 fn collect(host: &Host, directory: &str, paths: &mut Vec<String>) -> Result<(), HostError> {
     for name in host.names_in(directory)? {
         let path = format!("{directory}/{name}");

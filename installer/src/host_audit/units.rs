@@ -1,4 +1,4 @@
-//! Units of systemd: where their files lie, what changes them, and whether they start at boot.
+//! Units of systemd: where their files are, which drop-ins change them, and whether they start at boot.
 
 use std::collections::BTreeSet;
 
@@ -14,10 +14,10 @@ use crate::steps::{containerd, kubelet};
 
 /// Where kinstall writes units.
 const DIRECTORY: &str = "/etc/systemd/system";
-/// Drop-ins for every service, such as Fedora's own time-out, belong to the distribution when they lie here.
+/// Drop-ins for every service, such as Fedora's own time-out, belong to the distribution if they are in one of these directories.
 const OF_DISTRIBUTION: [&str; 2] = ["/usr/lib/systemd/system/service.d/", "/lib/systemd/system/service.d/"];
 
-/// Looks at the units of the cluster, and at others that kinstall enabled.
+/// Checks the units of the cluster, and other units that kinstall enabled.
 pub(super) fn look(host: &Host, inputs: &Inputs<'_>, of_site: &BTreeSet<&str>) -> anyhow::Result<Vec<Finding>> {
     let own = of_cluster(inputs);
     let enabled = host.ledger().changes().iter().filter_map(|change| match change {
@@ -51,7 +51,7 @@ fn of_cluster(inputs: &Inputs<'_>) -> BTreeSet<&'static str> {
     of_node.iter().copied().chain(has_etcd.then_some(etcd_layout::UNIT)).collect()
 }
 
-/// How a unit differs from what kinstall wrote and enabled; a unit of others is only enabled.
+/// How a unit differs from what kinstall wrote and enabled. A unit of others is only checked for being enabled.
 fn differences(
     unit: &str,
     is_own: bool,

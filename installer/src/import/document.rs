@@ -1,4 +1,4 @@
-//! YAML documents of other tools, read key by key, so that what nobody asked for can be named.
+//! YAML documents of other tools, read key by key, so that the keys that no reader asked for can be listed.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -46,7 +46,7 @@ pub(super) struct Section<'a> {
     asked: RefCell<BTreeSet<String>>,
 }
 
-/// What readers of documents share.
+/// The shared state of readers of documents.
 pub(super) struct Reader<'a> {
     pub resolver: Resolver<'a>,
     pub remarks: Remarks,
@@ -73,7 +73,7 @@ impl<'a> Section<'a> {
         self.node.is_some_and(|node| !node.value.is_empty())
     }
 
-    /// A key's value, where it is there and not empty.
+    /// A key's value, if it is there and not empty.
     pub(super) fn get(&self, key: &str) -> Option<&'a Node> {
         self.asked.borrow_mut().insert(key.to_owned());
         self.node?.value.get(key).filter(|node| !node.value.is_empty())
@@ -102,7 +102,7 @@ impl<'a> Section<'a> {
         self.get(key)?.value.truth()
     }
 
-    /// The keys that nobody asked for.
+    /// The keys that no reader asked for.
     fn rest(&self) -> Vec<(String, usize)> {
         let entries = self.node.and_then(|node| node.value.entries()).unwrap_or_default();
         let asked = self.asked.borrow();
@@ -139,7 +139,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Leaves out every key that nobody asked for.
+    /// Leaves out every key that no reader asked for.
     pub(super) fn leave_rest(&mut self, section: &Section<'_>) {
         for (path, line) in section.rest() {
             let (keys, lines) = self.left.entry(NO_SETTING).or_default();
@@ -148,7 +148,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Says what was left out; comes last.
+    /// Reports what was left out. It has to be called last.
     pub(super) fn tell_what_is_left(&mut self) {
         for (reason, (keys, lines)) in std::mem::take(&mut self.left) {
             let keys: Vec<_> = keys.into_iter().collect();
@@ -159,7 +159,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A key's text. What only the other tool fills in from its environment is refused.
+    /// A key's text. A text that only the other tool can complete from its environment is refused.
     pub(super) fn text(&mut self, section: &Section<'_>, key: &str) -> Option<String> {
         let node = section.get(key)?;
         let text = node.value.filled_text();
@@ -185,7 +185,7 @@ impl<'a> Reader<'a> {
         number
     }
 
-    /// Sets `target` to a key's text, which has to be a `T`.
+    /// Sets `target` to a key's text, which has to parse as a `T`.
     pub(super) fn set<T: FromStr<Err: Display> + serde::Serialize>(
         &mut self,
         section: &Section<'_>,
@@ -202,7 +202,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// An IPv4 address, or what a name resolves to.
+    /// An IPv4 address, or the address that a name resolves to.
     pub(super) fn address(&mut self, text: &str, line: usize) -> Option<std::net::Ipv4Addr> {
         if let Ok(address) = text.parse() {
             return Some(address);
@@ -216,7 +216,7 @@ impl<'a> Reader<'a> {
         found
     }
 
-    /// A node's name, made of what names the host.
+    /// A node's name, made from the text that names the host.
     pub(super) fn node_name(&mut self, text: &str, line: usize) -> Option<DnsName> {
         let name = if text.parse::<std::net::Ipv4Addr>().is_ok() {
             let message = "a node cannot be named as an address: hosts without a name are called `node-` and their address with `-`";
@@ -233,7 +233,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The host to go through, as `ssh -J` takes it.
+/// The jump host, as `ssh -J` takes it.
 pub(super) fn jump(ssh: &Ssh) -> Option<String> {
     let address = ssh.address.as_ref()?;
     let user = ssh.user.as_ref().map(|user| format!("{user}@")).unwrap_or_default();

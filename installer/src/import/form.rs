@@ -1,4 +1,4 @@
-//! Which tool a file is of. A new form is one more line in each place here.
+//! Detects the tool that a file is for. A new form needs one more line in each place here.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -9,7 +9,7 @@ use super::document::{Document, Documents};
 use super::{ImportError, Imported, Remark, Resolver, k0sctl, kubeadm, kubekey};
 use crate::import::inventory::{self, yaml};
 
-/// The forms that are read.
+/// The forms that kinstall can read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
     /// Kubespray's inventory: INI, YAML or JSON, or a folder.
@@ -23,7 +23,7 @@ pub enum Form {
 }
 
 impl Form {
-    /// What a file of this form is called.
+    /// The name of this form, for people.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -34,8 +34,10 @@ impl Form {
         }
     }
 
-    /// Tells the form by the first document whose `apiVersion` is known; what has none is an inventory. Where none is known, the first
-    /// is given back.
+    /// Detects the form by the first document with a known `apiVersion`; a file without any `apiVersion` is an inventory.
+    ///
+    /// # Errors
+    /// The first `apiVersion`, if none is known.
     fn of(documents: &[Document]) -> Result<Self, &str> {
         let known = |version: &str| match version.split('/').next() {
             Some("k0sctl.k0sproject.io") => Some(Self::K0sctl),
@@ -54,7 +56,7 @@ pub fn read(path: &Path, resolver: Resolver<'_>) -> Result<(Form, Imported), Imp
     if path.is_dir() {
         return Ok((Form::Inventory, inventory::read(path, resolver)?));
     }
-    // What is not YAML is told by the reader of inventories, whose INI is none.
+    // Text that is not YAML goes to the reader of inventories, which reports its errors: INI is not YAML.
     let text = text_file::read(path)?;
     let documents = Documents::of(yaml::load_all(&text).unwrap_or_default());
     let form = Form::of(&documents.0).map_err(|version| {

@@ -30,7 +30,7 @@ pub(super) fn read(documents: &Documents, resolver: Resolver<'_>) -> Result<Impo
     Ok(Imported { hosts, ssh, settings: reader.settings, remarks: reader.remarks.sorted() })
 }
 
-/// About a document of something else.
+/// The remark about a document of another kind.
 pub(super) fn other(document: &Document) -> String {
     format!("this document, `{}`, is left out", document.kind().unwrap_or("without a kind"))
 }
@@ -59,7 +59,7 @@ fn host(reader: &mut Reader<'_>, section: &Section<'_>) -> Option<HostSpec> {
     let schedules = section.truth("noTaints") == Some(true) || flags.schedules;
     let role = reader.text(section, "role").unwrap_or_default();
     let roles: BTreeSet<_> = match role.as_str() {
-        // In a cluster of kubeadm, control planes are nodes that pods of users stay away from.
+        // A controller is no node in k0s. In kubeadm's clusters, control planes are nodes without users' pods.
         "controller" => [Role::ControlPlane, Role::Etcd].into(),
         "controller+worker" if !schedules => [Role::ControlPlane, Role::Etcd].into(),
         "controller+worker" | "single" => [Role::ControlPlane, Role::Etcd, Role::Worker].into(),
@@ -88,7 +88,7 @@ fn host(reader: &mut Reader<'_>, section: &Section<'_>) -> Option<HostSpec> {
     Some(HostSpec { ssh, labels: flags.labels, taints: flags.taints, ..HostSpec::new(name?, address.into(), roles) })
 }
 
-/// How a host is reached; its address too.
+/// How a host is reached, and its address.
 fn connection(reader: &mut Reader<'_>, section: &Section<'_>) -> Ssh {
     let local = section.section("localhost");
     if local.truth("enabled") == Some(true) {
@@ -99,7 +99,7 @@ fn connection(reader: &mut Reader<'_>, section: &Section<'_>) -> Ssh {
     let used = if own.is_given() { &own } else { &open };
     let mut ssh = login(reader, used);
     if own.is_given() {
-        // k0sctl's own default, where its OpenSSH client leaves it to OpenSSH.
+        // This is k0sctl's own default; its OpenSSH client leaves the user to OpenSSH.
         ssh.user = ssh.user.or_else(|| Some("root".to_owned()));
     }
     let bastion = used.section("bastion");
@@ -128,7 +128,7 @@ fn login(reader: &mut Reader<'_>, section: &Section<'_>) -> Ssh {
     }
 }
 
-/// What the flags of `k0s install` say of the node.
+/// The settings of a node in the flags of `k0s install`.
 #[derive(Default)]
 struct Flags {
     labels: BTreeMap<String, String>,
@@ -241,7 +241,7 @@ fn network(reader: &mut Reader<'_>, network: &Section<'_>) {
         reader.settings.set("network.kube-proxy.mode", mode);
     }
     reader.leave_rest(&proxy);
-    // Each worker has a load balancer of its own here.
+    // Here each worker has its own load balancer.
     network.section("nodeLocalLoadBalancing").truth("enabled");
     network.section("dualStack").truth("enabled");
     reader.leave(
@@ -264,7 +264,7 @@ fn calico_mode(reader: &mut Reader<'_>, mode: &str, overlay: &str, line: usize) 
     };
     match mode {
         "vxlan" => reader.settings.set("network.calico.mode", "vxlan"),
-        // `bird`, and `ipip` as its older name.
+        // `bird`, and its older name `ipip`.
         "bird" | "ipip" => reader.settings.set("network.calico.mode", "ipip"),
         other => return reader.problem(line, format!("Calico's mode `{other}` is none of vxlan and bird")),
     }

@@ -1,4 +1,4 @@
-//! KubeKey's cluster file, by the fields that its documentation and its types name (`kubekey.kubesphere.io/v1alpha2`, 2.x and 3.x).
+//! KubeKey's cluster file, by the fields in its documentation and its types (`kubekey.kubesphere.io/v1alpha2`, 2.x and 3.x).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -149,7 +149,7 @@ fn endpoint(reader: &mut Reader<'_>, endpoint: &Section<'_>) {
         reader.settings.set("api.port", port);
     }
     let kind = match reader.text(endpoint, "internalLoadbalancer").as_deref() {
-        // HAProxy on every worker, which is the default here.
+        // HAProxy on every worker, which is the default of kinstall.
         Some("haproxy") => None,
         Some("kube-vip") => Some("vip"),
         Some(other) => {

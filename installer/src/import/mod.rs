@@ -1,8 +1,8 @@
-//! Clusters as other tools describe them, taken as a cluster.yaml.
+//! Imports other tools' descriptions of clusters as a cluster.yaml.
 //!
-//! The flow: a file → its [`Form`] → that form's reader → [`Imported`]: hosts, settings and remarks. Nothing is dropped in
-//! silence: what has no meaning here is remarked upon, and what kinstall cannot do as asked is refused, all at once and with lines.
-//! Values of unknown settings are never shown, since some are secrets.
+//! The flow: a file → its [`Form`] → that form's reader → [`Imported`]: hosts, settings and remarks. Nothing is dropped in silence: a
+//! setting without a meaning here gets a remark, and a setting that kinstall cannot fulfil is refused. All refusals are reported together,
+//! with their lines. Values of unknown settings are never shown, since some are secrets.
 
 mod document;
 mod form;
@@ -23,16 +23,16 @@ pub use settings::Settings;
 
 pub(crate) use remarks::Remarks;
 
-/// What a file of another tool says that concerns kinstall.
+/// The parts of another tool's file that concern kinstall.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Imported {
     /// The hosts, control planes first.
     pub hosts: Vec<HostSpec>,
     /// How all of them are reached.
     pub ssh: Ssh,
-    /// What else the cluster is.
+    /// All other settings of the cluster.
     pub settings: Settings,
-    /// What was left out, and what was understood in a way that is not plain.
+    /// What was left out, or understood in a way that is not obvious.
     pub remarks: Vec<Remark>,
 }
 
@@ -47,7 +47,7 @@ pub enum ImportError {
         #[from]
         source: std::io::Error,
     },
-    /// What the file says cannot be taken over.
+    /// The file's content cannot be taken over.
     #[error("{}", problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Problems {
         /// Everything that is wrong, at least one, in the order of lines.
@@ -58,24 +58,24 @@ pub enum ImportError {
     Kubeadm(#[from] kubeadm::KubeadmError),
 }
 
-/// Finds the addresses of a name, where an address is needed and the file has only a name.
+/// Finds the addresses of a name, for an entry that needs an address but has only a name.
 pub type Resolver<'a> = &'a dyn Fn(&str) -> Vec<IpAddr>;
 
 impl Imported {
-    /// The hosts of `spec`, which has none, and what it does not say of SSH.
+    /// `spec` with these hosts; it must have none. SSH settings of `spec` fill those that the import lacks.
     #[must_use]
     pub fn with_hosts(&self, spec: ClusterSpec) -> ClusterSpec {
         ClusterSpec { hosts: self.hosts.clone(), ssh: self.ssh.or(&spec.ssh), ..spec }
     }
 
-    /// The whole cluster: where there is a cluster.yaml beside, its text has the last word.
+    /// The whole cluster. The text of a cluster.yaml in `beside` overrides the import.
     pub fn spec(&self, beside: Option<&str>) -> Result<ClusterSpec, ConfigError> {
         let settings = self.settings.clone();
         Ok(self.with_hosts(beside.map_or_else(|| settings.clone().into_spec(), |text| settings.clone().below(text))?))
     }
 }
 
-/// The one IPv4 address of a name that other hosts can reach it by.
+/// The one IPv4 address of a name at which other hosts can reach it.
 pub(crate) fn resolve(name: &str, resolver: Resolver<'_>) -> Option<Ipv4Addr> {
     let mut found = resolver(name).into_iter().filter_map(|address| match address {
         IpAddr::V4(address) if !address.is_loopback() && !address.is_unspecified() => Some(address),
@@ -84,7 +84,7 @@ pub(crate) fn resolve(name: &str, resolver: Resolver<'_>) -> Option<Ipv4Addr> {
     found.next()
 }
 
-/// Takes out of the hosts how all of them are reached.
+/// Removes the SSH settings that all hosts share from the hosts, and returns them.
 pub(crate) fn take_common(hosts: &mut [HostSpec]) -> Ssh {
     fn common<T: Clone + PartialEq>(hosts: &mut [HostSpec], of: fn(&mut Ssh) -> &mut Option<T>) -> Option<T> {
         let first = hosts.first_mut().and_then(|host| of(&mut host.ssh).clone())?;

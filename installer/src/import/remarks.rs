@@ -11,16 +11,16 @@ use super::ImportError;
 pub struct SourceLine {
     /// The file's path below the folder of the imported file; empty for the imported file itself.
     pub file: Arc<str>,
-    /// The line, counted from 1; 0 where the file does not tell lines.
+    /// The line, counted from 1; 0 if the file's reader does not know lines.
     pub line: usize,
 }
 
-/// Something about lines of what is imported.
+/// A message about lines of an imported file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Remark {
-    /// The lines; none where it is about what is not there, or about the whole.
+    /// The lines; empty if the remark is about something absent, or about the whole file.
     pub places: BTreeSet<SourceLine>,
-    /// What is to be said.
+    /// The message.
     pub message: String,
 }
 
@@ -51,22 +51,22 @@ fn in_file(file: &str, lines: &[String], more: bool) -> String {
     }
 }
 
-/// Remarks being gathered: the same one of several lines is made once.
+/// Remarks being gathered. The same remark on several lines appears once.
 #[derive(Default)]
 pub(crate) struct Remarks(BTreeMap<String, BTreeSet<SourceLine>>);
 
 impl Remarks {
-    /// A remark upon a line.
+    /// Adds a remark on a line.
     pub(crate) fn add(&mut self, place: &SourceLine, message: impl Into<String>) {
         self.0.entry(message.into()).or_default().insert(place.clone());
     }
 
-    /// A remark upon what is not there, or upon the whole.
+    /// Adds a remark on something absent, or on the whole file.
     pub(crate) fn add_whole(&mut self, message: impl Into<String>) {
         self.0.entry(message.into()).or_default();
     }
 
-    /// By their first lines.
+    /// The remarks in the order of their first lines.
     pub(crate) fn sorted(self) -> Vec<Remark> {
         let mut remarks: Vec<_> = self.0.into_iter().map(|(message, places)| Remark { places, message }).collect();
         remarks.sort_by_key(|remark| remark.places.first().cloned());

@@ -1,4 +1,4 @@
-//! Settings of a cluster.yaml that is not whole: those that an imported file names.
+//! Settings of an incomplete cluster.yaml: those that an imported file names.
 
 use kbundle_cli::yaml;
 use serde::Serialize;
@@ -6,12 +6,12 @@ use serde_json::{Map, Value};
 
 use crate::config::{ClusterSpec, ConfigError};
 
-/// Keys of cluster.yaml with their values; what is absent was not said.
+/// Keys of cluster.yaml with their values. An absent key was not given.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Settings(Map<String, Value>);
 
 impl From<&ClusterSpec> for Settings {
-    /// What `spec` says beside its hosts and how they are reached.
+    /// The settings of `spec` except its hosts and SSH.
     fn from(spec: &ClusterSpec) -> Self {
         let mut said = spec.without_defaults();
         said.retain(|key, _| !["hosts", "ssh"].contains(&key.as_str()));
@@ -32,15 +32,15 @@ impl Settings {
         map.insert(key.to_owned(), value);
     }
 
-    /// Whether nothing was said.
+    /// Whether no setting was given.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// These settings, with those of a cluster.yaml that stands beside in front of them.
+    /// The cluster with these settings, overridden by `text`, the cluster.yaml beside the imported file.
     pub fn below(self, text: &str) -> Result<ClusterSpec, ConfigError> {
-        // Read by itself first, so that a mistake is told with the file's own lines.
+        // Read alone first, so that an error is reported with the file's own lines.
         ClusterSpec::read(text)?;
         let own: Option<Value> = yaml::read(text).map_err(|source| ConfigError::Syntax { source })?;
         let mut whole = Value::Object(self.0);
@@ -81,7 +81,7 @@ fn overlay(lower: &mut Value, upper: Value) {
     }
 }
 
-/// Leaves in `whole` what `wanted` has, too; a value of `wanted` that is not a section wants all below it.
+/// Keeps in `whole` only the keys that `wanted` has too. A value of `wanted` that is not a section keeps everything below it.
 fn keep(whole: &mut serde_yaml::Value, wanted: &Value) {
     let (serde_yaml::Value::Mapping(whole), Value::Object(wanted)) = (whole, wanted) else { return };
     whole.retain(|key, _| key.as_str().is_some_and(|key| wanted.contains_key(key)));

@@ -1,4 +1,4 @@
-//! k0sctl.yaml and KubeKey's cluster file, and how a file's form is told.
+//! k0sctl.yaml and KubeKey's cluster file, and how a file's form is detected.
 
 use std::net::IpAddr;
 

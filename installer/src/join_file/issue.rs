@@ -10,7 +10,7 @@ use crate::topology::{Member, Topology};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum IssueError {
-    /// The host that the cluster is has a name that no node of several can have.
+    /// The cluster is a single host, whose name cannot be a node's name in a cluster of several.
     #[error("the name of this host, {name}, cannot be used in a cluster of several hosts")]
     Name {
         /// The name.
@@ -27,15 +27,16 @@ pub enum IssueError {
     AddressTaken {
         /// The address.
         address: std::net::IpAddr,
-        /// Who has it.
+        /// The host that has it.
         holder: String,
     },
-    /// With the host it is not a cluster that can be.
+    /// With this host the cluster would not be valid.
     #[error("this host cannot join the cluster")]
     Cluster(#[from] ConfigError),
 }
 
-/// The cluster as `newcomer` has to know it. `standing` is how one of its control planes knows it, which `topology` looks from.
+/// The cluster as `newcomer` has to know it. `standing` is the cluster as one of its control planes knows it; `topology` is seen from that
+/// control plane.
 pub fn cluster_for(
     standing: &ClusterSpec,
     topology: &Topology,
@@ -52,8 +53,8 @@ pub fn cluster_for(
     }
     let mut cluster = standing.clone();
     if cluster.hosts.is_empty() {
-        // The host that was the cluster becomes its first control plane. The address that it advertises is its own now; with
-        // several hosts, `api.address` would be a load balancer's.
+        // The single host becomes the first control plane. It now advertises its own address: with several hosts, `api.address` would be a
+        // load balancer's.
         cluster.hosts = topology.members().iter().map(first_host).collect::<Result<_, _>>()?;
         cluster.api.address = None;
     }
@@ -68,7 +69,7 @@ fn first_host(member: &Member) -> Result<HostSpec, IssueError> {
     Ok(HostSpec { second_address: member.second_address, ..HostSpec::new(name, address, roles) })
 }
 
-/// The first label of a worker that its kubelet may not give it.
+/// The first label of a worker that its own kubelet may not set.
 #[must_use]
 pub fn foreign_label(newcomer: &HostSpec) -> Option<&str> {
     debug_assert!(!newcomer.roles.contains(&Role::ControlPlane), "whose labels are not its kubelet's to give");

@@ -1,8 +1,8 @@
-//! Join files: what a host that is set up by hand needs to join a cluster that stands. `kinstall token create` writes one on a
-//! control plane, `kinstall run --join` reads it on the host; between them somebody carries it, or a pipe does.
+//! Join files: what a host that is set up by hand needs to join an existing cluster. `kinstall token create` writes one on a control plane,
+//! `kinstall run --join` reads it on the host; a person or a pipe carries it between them.
 //!
-//! It is YAML, holds a secret that works for a while, and what it says is believed by whoever installs from it. So it is written for
-//! root alone, read from files of root alone, and every value in it has its shape checked before it is used.
+//! A join file is YAML and holds a secret that works for a while. A host that installs from it trusts its content. So only root can read
+//! the file, it is read only from files of root, and the shape of every value is validated before use.
 
 mod issue;
 mod probe;
@@ -28,9 +28,9 @@ pub(crate) use tests::example;
 
 /// The version of join files that this program writes and reads.
 pub const SCHEMA: u32 = 1;
-/// How far the clock of a host may be behind the one of the control plane. Certificates that are not yet valid are refused.
+/// How far the host's clock may be behind the control plane's. Certificates that are not yet valid are refused.
 const CLOCK_TOLERANCE: std::time::Duration = std::time::Duration::from_secs(30);
-/// Says to whoever opens it what it is.
+/// Explains the file to the person who opens it.
 const HEAD: &str = "# Made by `kinstall token create`, for `kinstall run --join`. Whoever has it can join the cluster until it expires.\n";
 
 /// What a host needs to join.
@@ -49,12 +49,13 @@ pub struct JoinFile {
     pub bundle: Digest,
     /// The cluster, as far as it concerns this host.
     pub cluster: ClusterSpec,
-    /// Where the pods of the other nodes were; for the network `bridge`.
+    /// The pod networks of the other nodes when the file was made; for the network `bridge`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub pod_networks: BTreeMap<String, PodNetwork>,
     /// The certificate of the cluster's authority, PEM.
     pub authority: String,
-    /// What to join with. Last, and checked against what is above, so that no part of a file is taken for the whole.
+    /// Credentials to join with. They come last, and are checked against the data above, so that a file that was cut off is not taken for
+    /// complete.
     pub credentials: JoinCredentials,
 }
 
@@ -65,7 +66,7 @@ pub enum JoinFileError {
     /// Not YAML, or not of the file's shape. The cause names line, column and key, and none of the values.
     #[error("it is not a join file")]
     Syntax {
-        /// The parser's words.
+        /// The parser's error.
         source: serde_yaml::Error,
     },
     /// A version that this program does not know.
@@ -74,27 +75,27 @@ pub enum JoinFileError {
         /// The version in the file.
         found: u32,
     },
-    /// What is in it is not a cluster.
+    /// Its description is not a valid cluster.
     #[error("its description of the cluster is not valid")]
     Cluster(#[from] ConfigError),
-    /// The host that it is for is not in its cluster.
+    /// The host of the file is not in its cluster.
     #[error("its cluster has no host {host}")]
     NoHost {
         /// The name.
         host: DnsName,
     },
-    /// It is for a host that does more than run pods.
+    /// The file is for a host that has more roles than worker.
     #[error("host {host} has the roles {roles}, and only workers join by a file")]
     Roles {
         /// The name.
         host: DnsName,
-        /// What it is to do.
+        /// The roles of the host.
         roles: String,
     },
-    /// A value that no join file has.
+    /// A value that `kinstall token create` never writes.
     #[error("{key} is not what `kinstall token create` writes")]
     Value {
-        /// Where in the file.
+        /// The key in the file.
         key: &'static str,
     },
 }
@@ -117,7 +118,7 @@ impl JoinFile {
         Ok(file)
     }
 
-    /// As it is written. Holds a secret.
+    /// The text of the file. Holds a secret.
     #[must_use]
     pub fn text(&self) -> String {
         let yaml = serde_yaml::to_string(self).expect("a join file is plain data");
@@ -150,7 +151,7 @@ impl JoinFile {
         self.cluster.hosts.iter().find(|host| host.name == self.host)
     }
 
-    /// The host that it is for.
+    /// The host that the file is for.
     #[must_use]
     pub fn host_spec(&self) -> &HostSpec {
         self.find_host().expect("a join file has its host")
@@ -162,7 +163,7 @@ impl JoinFile {
         JoinMaterial { join: Some(credentials), pod_networks: self.pod_networks.clone(), ..JoinMaterial::default() }
     }
 
-    /// Refuses a file whose token is no more, or is not yet, by this host's clock.
+    /// Refuses a file whose token has expired, or is not valid yet, by this host's clock.
     pub fn refuse_untimely(&self, now: Moment) -> anyhow::Result<()> {
         let another = "make another on a control plane: `kinstall token create`";
         if now >= self.expires {
@@ -181,7 +182,7 @@ impl JoinFile {
         Ok(())
     }
 
-    /// Refuses to install from another bundle than the cluster was set up from.
+    /// Refuses a bundle other than the one that the cluster was set up from.
     pub fn refuse_another_bundle(&self, list: Digest) -> anyhow::Result<()> {
         if list == self.bundle {
             return Ok(());
@@ -195,7 +196,7 @@ impl JoinFile {
     }
 }
 
-/// Whether it is a bootstrap token, as Kubernetes' documentation ("Authenticating with Bootstrap Tokens") has it.
+/// Whether it has the form of a bootstrap token (Kubernetes' documentation, "Authenticating with Bootstrap Tokens").
 fn is_token(text: &str) -> bool {
     let plain = |part: &str| part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
     text.split_once('.').is_some_and(|(id, secret)| id.len() == 6 && secret.len() == 16 && plain(id) && plain(secret))

@@ -1,9 +1,9 @@
-//! Whether a join file still lets its host in, asked before anything on the host is changed.
+//! Checks that a join file still lets its host join, before anything on the host is changed.
 //!
-//! The API server is asked for the node that the host is to become, with the file's token and against the file's authority: the
-//! answer tells at once whether it is reached, whether it is the cluster that the file is of, whether the token works, and whether
-//! the name is free. This program has no HTTP client, so the bundle's kubectl asks. It runs from memory, and reads its kubeconfig
-//! from there: nothing is written to the host, and no secret is on a command line.
+//! The API server is asked for the node that the host will become, with the file's token and the file's authority. The answer shows whether
+//! the server can be reached, whether the file is from its cluster, whether the token works, and whether the name is free. This program has
+//! no HTTP client, so the bundle's kubectl asks. It runs from memory, and reads its kubeconfig from there: nothing is written to the host,
+//! and no secret is on a command line.
 
 use std::ffi::CStr;
 use std::io::{self, Write};
@@ -25,27 +25,27 @@ use crate::failure::Advise;
 use crate::host::{Command, Host, Output};
 use crate::join_material::JoinCredentials;
 
-/// What an API server says.
+/// The answer of an API server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Verdict {
     /// The host can join.
     Welcome,
-    /// There is such a node.
+    /// There is a node of this name.
     NameTaken,
-    /// The token is not known, or no more.
+    /// The token is unknown or has expired.
     TokenUnknown,
-    /// It is known and lets nobody join.
+    /// The token is known, but allows nobody to join.
     TokenForbidden(String),
-    /// Who answers is of another cluster.
+    /// The server belongs to another cluster.
     AnotherAuthority(String),
-    /// Nobody answers.
+    /// No server answers.
     Unreached(String),
 }
 
-/// Asks the cluster whether the host may join it, and returns what to join with: an API server that answered is in it.
+/// Asks the cluster whether the host may join it, and returns the credentials to join with, with an API server that answered.
 ///
 /// # Errors
-/// A refusal for each of the reasons that there are, with what to do about it.
+/// A refusal for each possible reason, with what to do about it.
 pub fn probe(
     host: &Host,
     bundle: &IndexedBundle,
@@ -86,7 +86,7 @@ pub fn probe(
     .hint("check that the control planes run and that this host reaches them on that port (firewalls, cables, routes)")
 }
 
-/// The API servers of the cluster, as address and port: the one that made the file, then the other control planes.
+/// The API servers of the cluster, as address and port: first the one that made the file, then the other control planes.
 fn servers(file: &JoinFile) -> Vec<String> {
     let port = file.cluster.api.port;
     let mut servers = vec![file.credentials.api_server.clone()];
@@ -116,7 +116,7 @@ fn kubeconfig(file: &JoinFile, server: &str) -> Vec<u8> {
     config.to_string().into_bytes()
 }
 
-/// Reads what kubectl says.
+/// Interprets the output of kubectl.
 fn verdict(output: &Output) -> Verdict {
     if output.code == Some(0) {
         return Verdict::NameTaken;
@@ -174,7 +174,7 @@ impl InMemory {
         let mut memory = fs::File::from_parts(create(name).with_context(cannot)?.into(), "memory");
         let path = path_of(&memory);
         fill(&mut memory).with_context(cannot)?;
-        // A program that somebody may still write to cannot be run.
+        // A program cannot be executed while a process has it open for writing.
         let reader = fs::File::open(path).with_context(cannot)?;
         Ok(Self(reader))
     }
@@ -189,7 +189,7 @@ fn path_of(file: &fs::File) -> String {
     format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd())
 }
 
-/// Where the kernel asks (since 6.3), it is said that the file may be run; older ones do not know the word.
+/// Marks the file as executable for kernels that ask (since 6.3). Older kernels do not know the flag.
 fn create(name: &CStr) -> io::Result<OwnedFd> {
     let executable = MFdFlags::from_bits_retain(libc::MFD_EXEC);
     let made = match memfd_create(name, MFdFlags::MFD_CLOEXEC | executable) {

@@ -1,4 +1,4 @@
-//! Reading join files: from a file that nobody else can read, or from standard input.
+//! Reads join files: from a file that nobody else can read, or from standard input.
 
 use std::io::{self, IsTerminal, Read};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -13,10 +13,10 @@ use crate::failure::Advise;
 
 /// The name that means standard input.
 pub const STANDARD_INPUT: &str = "-";
-/// Far above what a cluster with seven control planes and five hundred nodes needs.
+/// Far more than a cluster with seven control planes and five hundred nodes needs.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// Reads a join file, or standard input.
+/// Reads a join file from `path`, or from standard input.
 pub fn read(path: &Path) -> anyhow::Result<JoinFile> {
     let (name, text) = if path == Path::new(STANDARD_INPUT) {
         if io::stdin().is_terminal() {
@@ -43,7 +43,7 @@ pub fn read(path: &Path) -> anyhow::Result<JoinFile> {
     parsed.with_context(cannot).usage().hint(hint)
 }
 
-/// Whoever can read it can join the cluster, and whoever can write it can say which cluster that is.
+/// A person who can read it can join the cluster, and a person who can write it can choose the cluster.
 fn refuse_open_to_others(path: &Path, file: &fs::File) -> anyhow::Result<()> {
     let found = file.metadata().context("cannot look at the join file").usage()?;
     let mode = found.permissions().mode() & 0o777;

@@ -9,13 +9,13 @@ fn authority() -> String {
     Authority::new("kubernetes", PrivateKey::generate().unwrap()).certificate().unwrap()
 }
 
-/// The file of worker w3 in the cluster of three control planes and two workers, good for an hour from now.
+/// The file of worker w3 in the cluster of three control planes and two workers, valid for an hour from now.
 pub fn example() -> JoinFile {
     let (created, file) = (Moment::now(), file());
     JoinFile { created, expires: created.after(std::time::Duration::from_hours(1)), ..file }
 }
 
-/// The same, good for an hour that is known.
+/// The same file, valid for a fixed hour.
 fn file() -> JoinFile {
     let cluster = fixture::Cluster::of_three_and_two();
     let newcomer = newcomer("w3", "192.0.2.13");
@@ -50,7 +50,7 @@ fn newcomer(name: &str, address: &str) -> HostSpec {
     }
 }
 
-/// Why the file is refused once this is replaced in it.
+/// The reason why the file is refused after `from` is replaced by `to`.
 fn refusal(from: &str, to: &str) -> String {
     let text = file().text();
     assert!(text.contains(from), "{from} in {text}");
@@ -152,14 +152,14 @@ fn who_cannot_join_is_told_why() {
 }
 
 proptest! {
-    /// Whatever comes is refused or is a file, and nothing else happens.
+    /// Any input is either refused or a join file.
     #[test]
     fn any_text_is_a_file_or_an_error(text in "\\PC{0,200}") {
         let _ = JoinFile::parse(&format!("schema: 1\n{text}"));
         prop_assert!(JoinFile::parse(&text).is_err());
     }
 
-    /// A file of which the end was lost is refused, wherever it was cut.
+    /// A file that was cut off is refused, wherever it was cut.
     #[test]
     fn a_part_of_a_file_is_refused(cut: prop::sample::Index) {
         static TEXT: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| file().text());

@@ -22,7 +22,7 @@ pub(super) struct Argument {
 }
 
 impl Arguments {
-    /// A flag with several values needs a list; for v1beta3 a plan with one is refused.
+    /// A flag with several values needs a list. For v1beta3, a plan with such a flag is refused earlier.
     pub(super) fn new(api: ConfigApi, flags: Flags) -> Self {
         match api {
             ConfigApi::V1Beta3 => {

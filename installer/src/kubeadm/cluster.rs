@@ -30,7 +30,7 @@ pub struct InitConfiguration {
     patches: Patches,
 }
 
-/// Where this host's API server is reached.
+/// The address of this host's API server.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ApiEndpoint {
@@ -180,7 +180,7 @@ fn volumes(volumes: Vec<ExtraVolume>) -> Vec<Volume> {
 }
 
 impl ExternalEtcd {
-    /// That of kinstall's own, which kubeadm knows as an external one, or that of the site.
+    /// kinstall's own etcd, which is external for kubeadm, or the site's.
     fn of(inputs: &Inputs<'_>) -> Self {
         let endpoints = etcd_endpoints(inputs);
         let [ca_file, cert_file, key_file] = match &inputs.spec.etcd.external {
@@ -192,11 +192,11 @@ impl ExternalEtcd {
     }
 }
 
-/// Where the API servers reach etcd: at the member beside each of them, or else at all members.
+/// The endpoints at which an API server reaches etcd: the member on the same host, or else all members.
 ///
-/// A client that knows all members goes round them, and one whose host is gone without a word is noticed after ten seconds only
-/// (gRPC's `TCP_USER_TIMEOUT`): until then requests hang at every API server. One that loses the member beside it says that it is
-/// not ready, and load balancers turn to another.
+/// A client that knows all members uses them in turn. If a member's host disappears, the client notices it only after ten seconds (gRPC's
+/// `TCP_USER_TIMEOUT`); until then requests hang at every API server. An API server that loses the member on its own host reports that it
+/// is not ready, and load balancers use another one.
 #[must_use]
 pub fn etcd_endpoints(inputs: &Inputs<'_>) -> Vec<String> {
     if let Some(external) = &inputs.spec.etcd.external {
@@ -208,8 +208,8 @@ pub fn etcd_endpoints(inputs: &Inputs<'_>) -> Vec<String> {
     inputs.topology.with(Role::Etcd).map(|member| etcd::client_url(member.address)).collect()
 }
 
-/// Every name and address that a client on this site may use, besides those inside the cluster and each control plane's own
-/// name and address, which kubeadm adds.
+/// Every name and address that a client of this site may use. kubeadm adds the ones inside the cluster and each control plane's own name
+/// and address.
 fn certificate_sans(inputs: &Inputs<'_>) -> Vec<String> {
     let api = &inputs.spec.api;
     let here = [inputs.spec.api_name(), "127.0.0.1".to_owned(), "localhost".to_owned()];
@@ -223,7 +223,7 @@ fn certificate_sans(inputs: &Inputs<'_>) -> Vec<String> {
     sans
 }
 
-/// kubeadm appends `/coredns` to the repository, so it gets the one above.
+/// kubeadm appends `/coredns` to the repository, so it gets the parent repository.
 fn dns(coredns: &ImageRef) -> Dns {
     Dns {
         image_repository: images::parent(coredns),

@@ -1,4 +1,4 @@
-//! What the programs of the control plane are started with: kinstall's own flags and volumes, and over them those of cluster.yaml.
+//! Flags and volumes of the programs of the control plane: kinstall's own, overridden by those of cluster.yaml.
 
 use std::collections::BTreeMap;
 
@@ -15,8 +15,8 @@ const BY_KUBEADM: &str = "NodeRestriction";
 
 /// The flags of the API server.
 ///
-/// Anonymous requests stay allowed, as kubeadm sets it up: joining hosts read `cluster-info` and load balancers ask
-/// `/readyz` before they have a credential, and RBAC gives the anonymous user nothing else.
+/// Anonymous requests stay allowed, as kubeadm's default is: joining hosts read `cluster-info` and load balancers ask `/readyz` before they
+/// have a credential, and RBAC gives the anonymous user nothing else.
 fn api_server_flags(spec: &ClusterSpec) -> Flags {
     let server = &spec.api_server;
     let mut flags = Flags::new();
@@ -99,8 +99,8 @@ fn controller_manager_flags(spec: &ClusterSpec) -> Flags {
     with_those_of_the_site(flags, extra_args, feature_gates)
 }
 
-/// The flag for parts that are not of the usual size. It has another name where there are two families (cmd/kube-controller-manager,
-/// `setNodeCIDRMaskSizes`).
+/// The flag for the size of the nodes' networks, if it is not the default. With two families it has other names
+/// (cmd/kube-controller-manager, `setNodeCIDRMaskSizes`).
 fn node_parts(network: &Network) -> Flags {
     let flag = |family| {
         let (usual, name) = match family {

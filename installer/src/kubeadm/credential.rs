@@ -1,30 +1,30 @@
-//! What the user of a kubeconfig proves itself by.
+//! The credential of a kubeconfig's user.
 
 use serde_json::Value;
 
 use crate::host::{Host, HostError};
 
-/// A part of a credential, as a kubeconfig has it.
+/// A part of a credential in a kubeconfig.
 pub enum Part {
-    /// In the file itself, base64.
+    /// In the kubeconfig itself, base64.
     Here(String),
     /// In the file with this path.
     Elsewhere(String),
 }
 
 impl Part {
-    /// Whether it is there.
+    /// Whether the part exists and is not empty.
     pub(super) fn is_there(&self, host: &Host) -> Result<bool, HostError> {
         Ok(match self {
             Self::Here(data) => !data.is_empty(),
-            // A link of the kubelet's, to the certificate that it had last; key and certificate are in one file.
+            // The kubelet's link to its newest certificate; key and certificate are in one file.
             Self::Elsewhere(path) => host.size_of(path)?.is_some_and(|bytes| bytes > 0),
         })
     }
 }
 
-/// The certificate and the key of the one user in a kubeconfig; `None` for one that ends early. It is written with its keys in the
-/// order of the alphabet, so that `users` comes last.
+/// The certificate and the key of the single user in a kubeconfig; `None` if the file ends early. Its keys are in alphabetical order, so
+/// `users` comes last.
 #[must_use]
 pub fn credential(kubeconfig: &str) -> Option<[Part; 2]> {
     let config: Value = serde_yaml::from_str(kubeconfig).ok().filter(|_| kubeconfig.ends_with('\n'))?;

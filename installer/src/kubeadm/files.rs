@@ -1,4 +1,4 @@
-//! Files of every control plane whose content cluster.yaml decides, besides kubeadm's own configuration.
+//! Files of every control plane whose content depends on cluster.yaml, except kubeadm's own configuration.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -10,11 +10,11 @@ use super::host_settings::PATCHES_DIRECTORY;
 use super::{AUDIT_POLICY_PATH, document};
 use crate::config::{ApiServer, ClusterSpec, Fields, KubeadmPatch, PodSecurity, Switch};
 
-/// The certificates that vouch for the provider of users.
+/// Certificates of the authorities that sign the certificate of the OIDC provider.
 pub const OIDC_CA_PATH: &str = "/etc/kubernetes/oidc-ca.crt";
 /// The configuration of admission plugins, and the files that it names.
 pub const ADMISSION_DIRECTORY: &str = "/etc/kubernetes/admission";
-/// Which plugin has which configuration.
+/// Names each plugin's configuration.
 pub const ADMISSION_CONFIGURATION_PATH: &str = "/etc/kubernetes/admission/configuration.yaml";
 
 /// Namespaces of pods that need the host: of kubeadm and Calico, and of add-ons in the built-in catalog.
@@ -31,15 +31,15 @@ pub fn own_audit_policy() -> Fields {
 /// A file of a control plane.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ControlPlaneFile {
-    /// Where it lies.
+    /// Its path on the host.
     pub path: String,
     /// Its content.
     pub content: String,
-    /// Its mode. Only root reads what may tell who may do what.
+    /// Its mode. A file that reveals permissions is readable by root only.
     pub mode: u32,
 }
 
-/// The files of the control plane that cluster.yaml calls `name`; a cluster of one host gives it no name there.
+/// The files of the control plane that is called `name` in cluster.yaml; in a cluster of one host it has no name there.
 #[must_use]
 pub fn control_plane_files(spec: &ClusterSpec, name: &str) -> Vec<ControlPlaneFile> {
     let ApiServer { oidc, admission, audit_policy, .. } = &spec.api_server;
@@ -78,7 +78,7 @@ pub fn control_plane_files(spec: &ClusterSpec, name: &str) -> Vec<ControlPlaneFi
     files
 }
 
-/// The admission plugins that have a configuration, with it: those of cluster.yaml, and the one that `security.pod-security` stands for.
+/// Admission plugins with their configuration: the ones of cluster.yaml, and the one that `security.pod-security` selects.
 pub(super) fn admission_plugins(spec: &ClusterSpec) -> BTreeMap<&str, Cow<'_, Fields>> {
     let of_site = spec.api_server.admission.configuration.iter();
     let mut plugins: BTreeMap<_, _> = of_site.map(|(name, fields)| (name.as_str(), Cow::Borrowed(fields))).collect();
@@ -105,7 +105,7 @@ fn pod_security(level: PodSecurity) -> Option<Fields> {
     configuration.as_object().cloned()
 }
 
-/// The patches of a control plane: those for all, and its own.
+/// The patches of a control plane: first the common ones, then its own.
 pub fn patches<'a>(spec: &'a ClusterSpec, name: &'a str) -> impl Iterator<Item = &'a KubeadmPatch> {
     let own = spec.hosts.iter().filter(move |host| host.name.as_str() == name);
     spec.kubeadm_patches.iter().chain(own.flat_map(|host| &host.kubeadm_patches))

@@ -1,9 +1,9 @@
-//! Files that kubeadm or the kubelet left half written.
+//! Files that kubeadm or the kubelet left incomplete.
 //!
-//! kubeadm writes certificates, keys and kubeconfigs in place and never syncs them (`app/util/pkiutil`, `app/phases/kubeconfig`):
-//! killed between two of them it leaves one half of a pair, and a power cut leaves files that are empty or end early. It takes
-//! what it finds for the administrator's own, looks whether it is right, and fails where it is not. So all that is not whole goes
-//! before kubeadm is called again, together with what was made from it.
+//! kubeadm writes certificates, keys and kubeconfigs in place and never syncs them (`app/util/pkiutil`, `app/phases/kubeconfig`). If it is
+//! killed between two of them, half of a pair is left; a power cut leaves files that are empty or end early. kubeadm takes existing files
+//! for the administrator's own, checks them, and fails if they are wrong. So all incomplete files are removed before kubeadm is called
+//! again, and with them everything that was made from them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,16 +12,16 @@ use super::{DIRECTORY, PKI};
 use crate::host::{Host, HostError};
 use crate::kubectl::KUBELET_KUBECONFIG;
 
-/// What kubeadm writes; `super-admin.conf` where `SUPER_ADMIN_KUBECONFIG` holds. On a host that joins, the kubelet writes its own.
+/// The files that kubeadm writes; `super-admin.conf` if `SUPER_ADMIN_KUBECONFIG` holds. On a host that joins, the kubelet writes its own.
 const KUBECONFIGS: [&str; 5] =
     ["admin.conf", "super-admin.conf", "controller-manager.conf", "scheduler.conf", "kubelet.conf"];
-/// The authorities in [`PKI`], and what kubeadm has each sign there. The certificate for etcd is kinstall's own.
+/// The authorities in [`PKI`], and what kubeadm signs with each. kinstall makes the certificate for etcd.
 const SIGNED: [(&str, &[&str]); 2] =
     [("ca", &["apiserver", "apiserver-kubelet-client"]), ("front-proxy-ca", &["front-proxy-client"])];
 
-/// Removes them from a host whose control plane was never completed, so that kubeadm makes them again.
+/// Removes incomplete files from a host whose control plane was never completed, so that kubeadm makes them again.
 ///
-/// `leads` says whether the cluster's authorities are made on this host. One that joins got them whole.
+/// `leads` says whether this host makes the cluster's authorities. A host that joins has received them complete.
 pub(super) fn remove(host: &mut Host, leads: bool) -> anyhow::Result<()> {
     let mut wholes = BTreeMap::new();
     for name in host.names_in(PKI)? {
@@ -48,7 +48,7 @@ pub(super) fn remove(host: &mut Host, leads: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether the kubelet has a credential of its own, and the settings that kubeadm gives it.
+/// Whether the kubelet has a credential of its own, and the settings from kubeadm.
 pub fn kubelet_is_told(host: &Host) -> Result<bool, HostError> {
     // After a power cut a file may have its length and nothing but zeros.
     let is_there = |path: &str| {
@@ -59,7 +59,7 @@ pub fn kubelet_is_told(host: &Host) -> Result<bool, HostError> {
         && is_there("/var/lib/kubelet/kubeadm-flags.env")?)
 }
 
-/// Whether there is a kubeconfig at `path` with all that its user proves itself by.
+/// Whether there is a kubeconfig at `path` with a complete credential.
 fn is_kubeconfig(host: &Host, path: &str) -> Result<bool, HostError> {
     let Some(text) = host.read_text(path)? else { return Ok(false) };
     match credential(&text) {
@@ -72,7 +72,7 @@ fn is_pem(text: &str) -> bool {
     text.starts_with("-----BEGIN ") && text.trim_end().ends_with("-----") && text.contains("-----END ")
 }
 
-/// Of files, each with whether it is whole: those that are not, and those whose other half is missing or not whole.
+/// From files, each with whether it is complete: the incomplete ones, and those whose other half is missing or incomplete.
 fn halves(wholes: &BTreeMap<String, bool>) -> BTreeSet<&str> {
     let is_whole = |name: &str| wholes.get(name).is_some_and(|whole| *whole);
     let other_half = |name: &str| {
@@ -89,7 +89,7 @@ fn halves(wholes: &BTreeMap<String, bool>) -> BTreeSet<&str> {
     wholes.keys().map(String::as_str).filter(|name| is_half(name)).collect()
 }
 
-/// What was made with authorities that are among `halves`, below kubeadm's directory: it proves nothing to the next one.
+/// Files below kubeadm's directory that were made with authorities in `halves`: they are not valid for the next authority.
 fn made_with(halves: &BTreeSet<&str>) -> Vec<String> {
     let is_lost =
         |authority: &str| ["crt", "key"].iter().any(|end| halves.contains(format!("{authority}.{end}").as_str()));
@@ -139,7 +139,7 @@ mod tests {
         }
     }
 
-    /// Cut wherever it may be, a kubeconfig is none until its last line is there.
+    /// A kubeconfig that was cut anywhere does not count until its last line is there.
     #[test]
     fn a_kubeconfig_that_ends_early_is_none() {
         assert!(credential(KUBECONFIG).is_some());

@@ -1,8 +1,9 @@
-//! What the kubelet of one host has otherwise than the cluster's `KubeletConfiguration`: it depends on that host's facts.
+//! Where the kubelet of one host differs from the cluster's `KubeletConfiguration`; this depends on that host's facts.
 //!
-//! It is a patch for kubeadm, which puts it over the cluster's configuration in `init`, `join` and `upgrade node --patches` and writes
-//! the result to the host. Source: cmd/kubeadm/app/util/patches/patches.go and cmd/kubeadm/app/phases/kubelet/config.go
-//! (`WriteConfigToDisk`) of Kubernetes, since 1.25. Why it is so: `docs/decisions/kubelet-of-each-host.md`.
+//! The differences are a patch for kubeadm. kubeadm applies it to the cluster's configuration in `init`, `join` and
+//! `upgrade node --patches`, and writes the result to the host. Source: cmd/kubeadm/app/util/patches/patches.go and
+//! cmd/kubeadm/app/phases/kubelet/config.go (`WriteConfigToDisk`) of Kubernetes, since 1.25. The reasons:
+//! `docs/decisions/kubelet-of-each-host.md`.
 
 use serde::Serialize;
 use serde_yaml::Mapping;
@@ -15,7 +16,7 @@ use crate::version_rules::kubernetes::FAIL_CGROUP_V1;
 
 /// Where kubeadm looks for patches.
 pub const PATCHES_DIRECTORY: &str = "/etc/kubernetes/patches";
-/// The patch; its name says what it is for and how it is put over it.
+/// The patch. Its name says what it patches and how.
 pub const PATCH_PATH: &str = "/etc/kubernetes/patches/kubeletconfiguration+merge.yaml";
 
 /// `patches` of kubeadm's `InitConfiguration` and `JoinConfiguration`.
@@ -50,7 +51,7 @@ impl<'a> HostSettings<'a> {
     }
 }
 
-/// What this host has otherwise: by its facts, and by what cluster.yaml says of it.
+/// This host's differences: from its facts, and from its entry in cluster.yaml.
 fn values(inputs: &Inputs<'_>) -> Mapping {
     let mut values = overlay::mapping(&HostSettings::of(inputs));
     let name = inputs.node_name();
@@ -68,16 +69,16 @@ pub fn patch(inputs: &Inputs<'_>) -> String {
     format!("# Written by kinstall: what the kubelet of this host has otherwise than the cluster's.\n{values}")
 }
 
-/// The first key of the kubelet's `configuration` (`/var/lib/kubelet/config.yaml`) that is not as this host needs it.
+/// The first key of the kubelet's `configuration` (`/var/lib/kubelet/config.yaml`) that does not have the value that this host needs.
 ///
-/// `None` for text that is not a mapping: a kubeadm that was cut off left it, and writes it again when it is repeated.
+/// `None` for text that is not a mapping: it is from a kubeadm that was cut off, and the next run of kubeadm writes it again.
 #[must_use]
 pub fn disagreement(configuration: &str, inputs: &Inputs<'_>) -> Option<String> {
     let found = read(configuration)?;
     overlay::first_missing(&found, &values(inputs))
 }
 
-/// The same configuration with what this host needs; `None` for text that is not a mapping.
+/// The same configuration with the values that this host needs; `None` for text that is not a mapping.
 #[must_use]
 pub fn mended(configuration: &str, inputs: &Inputs<'_>) -> Option<String> {
     let mut settings = read(configuration)?;
@@ -85,7 +86,8 @@ pub fn mended(configuration: &str, inputs: &Inputs<'_>) -> Option<String> {
     Some(super::document(&settings))
 }
 
-/// All that cluster.yaml and this host say of its kubelet's configuration, as YAML: the cluster's, and over it what the host has otherwise.
+/// The complete configuration of this host's kubelet from cluster.yaml and the host's facts, as YAML: the cluster's, overridden by the
+/// host's.
 #[must_use]
 pub fn whole(inputs: &Inputs<'_>) -> String {
     let mut all = super::kubelet::of_cluster(inputs);
@@ -93,8 +95,8 @@ pub fn whole(inputs: &Inputs<'_>) -> String {
     super::document(&all)
 }
 
-/// The kubelet's `configuration` without what `former` has and `wanted` has not, and with all that `wanted` has; both are as [`whole`] gives
-/// them. `None` if one of them is not a mapping.
+/// The kubelet's `configuration` without the keys that `former` has and `wanted` lacks, and with everything in `wanted`; both come from
+/// [`whole`]. `None` if one of them is not a mapping.
 #[must_use]
 pub fn changed(configuration: &str, former: &str, wanted: &str) -> Option<String> {
     let (mut settings, wanted) = (read(configuration)?, read(wanted)?);
@@ -114,7 +116,7 @@ mod tests {
     use crate::fixture;
     use crate::kubeadm::configuration;
 
-    /// A host with systemd-resolved, cgroup v2 and settings of its own; and one with cgroup v1, whose settings are read-only.
+    /// One host with systemd-resolved, cgroup v2 and settings of its own, and one with cgroup v1 and read-only settings.
     fn unlike_hosts() -> [HostFacts; 2] {
         let mut resolved = fixture::facts();
         resolved.resolver.file = "/run/systemd/resolve/resolv.conf".into();
@@ -148,7 +150,8 @@ mod tests {
         ");
     }
 
-    /// Case 02 of the public reports: what one host is must not reach another through the cluster's configuration, whoever leads.
+    /// Case 02 of the public reports: the facts of one host must not reach another through the cluster's configuration, whichever host
+    /// leads.
     #[test]
     fn the_clusters_configuration_is_the_same_whoever_leads() {
         let kubelet_of_all = |facts| {
@@ -192,7 +195,7 @@ mod tests {
     #[test]
     fn what_became_of_a_host_is_noticed_and_mended() {
         let [resolved, plain] = unlike_hosts();
-        // As kubeadm writes it: the cluster's configuration with the patch of a host over it.
+        // As kubeadm writes it: the cluster's configuration, with the host's patch applied.
         let written =
             with_inputs(resolved.clone(), "w1", |inputs| mended("kind: KubeletConfiguration\nmaxPods: 110\n", inputs));
         let written = written.unwrap();

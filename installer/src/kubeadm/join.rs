@@ -43,7 +43,7 @@ struct JoinControlPlane {
     local_api_endpoint: ApiEndpoint,
 }
 
-/// What `kubeadm join` reads, as YAML. Holds a secret.
+/// The configuration for `kubeadm join`, as YAML. Holds a secret.
 #[must_use]
 pub fn join_configuration(inputs: &Inputs<'_>, credentials: &JoinCredentials) -> String {
     let control_plane = JoinControlPlane { local_api_endpoint: ApiEndpoint::of(inputs) };

@@ -1,5 +1,5 @@
-//! `KubeletConfiguration`: what all kubelets of the cluster have alike. What depends on the host is in [`host_settings`](super::host_settings).
-//! Source: staging/src/k8s.io/kubelet/config/v1beta1 of Kubernetes.
+//! `KubeletConfiguration`: the settings that all kubelets of the cluster share. What depends on the host is in
+//! [`host_settings`](super::host_settings). Source: staging/src/k8s.io/kubelet/config/v1beta1 of Kubernetes.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -11,8 +11,8 @@ use crate::inputs::Inputs;
 
 /// Settings of every kubelet of the cluster.
 ///
-/// Where kubeadm's own default is the wanted value (anonymous requests off, webhook authorisation, certificate rotation,
-/// the address of the cluster's DNS), it is still written where an auditor would look for it, and left out elsewhere.
+/// Some of kubeadm's own defaults are wanted (anonymous requests off, webhook authorisation, certificate rotation, the address of the
+/// cluster's DNS). They are still written if an auditor would look for them, and left out otherwise.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct KubeletConfiguration {
@@ -48,21 +48,21 @@ struct Authorization {
     mode: &'static str,
 }
 
-/// The configuration, with the fields of cluster.yaml over it.
+/// The configuration, overridden by the fields of cluster.yaml.
 pub(super) fn of_cluster(inputs: &Inputs<'_>) -> Mapping {
     let mut configuration = overlay::mapping(&KubeletConfiguration::new(inputs.spec.kubelet.max_pods));
     overlay::merge(&mut configuration, overlay::mapping(&inputs.spec.kubelet.config));
     configuration
 }
 
-/// Whether all kubelets ask the cluster for the certificates that they serve with, so that the API server can verify them.
+/// Whether all kubelets request their serving certificates from the cluster, so that the API server can verify them.
 #[must_use]
 pub fn kubelets_are_signed(spec: &ClusterSpec) -> bool {
     let asks = |config: &Fields| config.get("serverTLSBootstrap").and_then(Value::as_bool);
     asks(&spec.kubelet.config) == Some(true) && spec.hosts.iter().all(|host| asks(&host.kubelet.config) != Some(false))
 }
 
-/// What kinstall writes of its own into the configuration.
+/// The settings that kinstall itself writes into the configuration.
 #[must_use]
 pub fn own_kubelet_configuration() -> Fields {
     let configuration = KubeletConfiguration::new(Kubelet::default().max_pods);
@@ -82,10 +82,10 @@ impl KubeletConfiguration {
                 webhook: Enabled { enabled: true },
             },
             authorization: Authorization { mode: "Webhook" },
-            // Alike on all: containerd is told the same (`steps::containerd`), and no host without systemd is taken.
+            // The same on all hosts: containerd gets the same setting (`steps::containerd`), and kinstall takes no host without systemd.
             cgroup_driver: "systemd",
             event_record_qps: 5,
-            // Off: the site cannot pull again what is collected. See `steps::image_keeper` for what this does not stop.
+            // Off: the site cannot pull an image again after it was collected. See `steps::image_keeper` for what this does not prevent.
             image_gc_high_threshold_percent: 100,
             max_pods,
             read_only_port: 0,

@@ -1,7 +1,8 @@
-//! kubeadm: the configuration that it reads, which [`run`] is run with.
+//! kubeadm: its configuration, and [`run`], which calls it.
 //!
-//! The configuration is one YAML file of several documents: `InitConfiguration` and `ClusterConfiguration` in the form of kubeadm's version,
-//! `KubeletConfiguration`, and `KubeProxyConfiguration` unless the site does without kube-proxy. It is decided from [`Inputs`] alone. Only [`run`] and `half_written` read or change the host.
+//! The configuration is one YAML file of several documents: `InitConfiguration` and `ClusterConfiguration` in the form of kubeadm's
+//! version, `KubeletConfiguration`, and `KubeProxyConfiguration` unless the site does not use kube-proxy. It is decided from [`Inputs`]
+//! alone. Only [`run`] and `half_written` read or change the host.
 
 mod arguments;
 mod cluster;
@@ -37,7 +38,7 @@ pub use join::join_configuration;
 pub use kubelet::{kubelets_are_signed, own_kubelet_configuration};
 pub use registration::kubelet_may_set;
 
-/// Where kubeadm and the API server find their files.
+/// Holds the files of kubeadm and the API server.
 pub const DIRECTORY: &str = "/etc/kubernetes";
 /// Its certificates and keys.
 pub const PKI: &str = "/etc/kubernetes/pki";
@@ -45,11 +46,11 @@ pub const PKI: &str = "/etc/kubernetes/pki";
 pub const AUTHORITY_PATH: &str = "/etc/kubernetes/pki/ca.crt";
 /// The configuration.
 pub const CONFIG_PATH: &str = "/etc/kubernetes/kubeadm.yaml";
-/// What a host joins with; holds a secret, and is there while kubeadm reads it.
+/// The configuration of `kubeadm join`. It holds a secret, and exists only while kubeadm reads it.
 pub const JOIN_PATH: &str = "/etc/kubernetes/join.yaml";
-/// How the kubelet and crictl reach containerd.
+/// The address at which the kubelet and crictl reach containerd.
 pub const CRI_SOCKET: &str = "unix:///run/containerd/containerd.sock";
-/// Where the kubelet finds static pods.
+/// Holds the manifests of static pods for the kubelet.
 pub const MANIFESTS: &str = "/etc/kubernetes/manifests";
 /// The static pods of a control plane whose etcd is a service.
 pub const STATIC_PODS: [&str; 3] = ["kube-apiserver", "kube-controller-manager", "kube-scheduler"];
@@ -57,12 +58,12 @@ pub const STATIC_PODS: [&str; 3] = ["kube-apiserver", "kube-controller-manager",
 pub const KUBELET_UNIT: &str = "kubelet.service";
 /// The keys that Secrets are encrypted with in etcd. Only the API server and root may read it.
 pub const ENCRYPTION_PATH: &str = "/etc/kubernetes/encryption.yaml";
-/// What the API server writes to its audit log.
+/// The audit policy of the API server.
 pub const AUDIT_POLICY_PATH: &str = "/etc/kubernetes/audit-policy.yaml";
 /// Where the audit log lies.
 pub const AUDIT_LOG_DIRECTORY: &str = "/var/log/kubernetes/audit";
 
-/// What all servers offer to those who speak TLS 1.2; TLS 1.3 has its own list. Known to every Go since 1.12.
+/// The cipher suites that all servers offer for TLS 1.2; TLS 1.3 has its own list. Every Go since 1.12 knows them.
 pub const CIPHER_SUITES: [&str; 4] = [
     "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
     "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
@@ -108,13 +109,13 @@ pub fn configuration(inputs: &Inputs<'_>) -> Result<String, ConfigurationError> 
     Ok(documents.join("---\n"))
 }
 
-/// Where the manifest of a static pod lies.
+/// The path of a static pod's manifest.
 #[must_use]
 pub fn manifest_path(pod: &str) -> String {
     format!("{MANIFESTS}/{pod}.yaml")
 }
 
-/// Whether the cluster gets kube-proxy. A site may bring something else for its work.
+/// Whether the cluster gets kube-proxy. A site may use something else in its place.
 #[must_use]
 pub fn has_kube_proxy(inputs: &Inputs<'_>) -> bool {
     inputs.spec.network.kube_proxy.mode != KubeProxyMode::None

@@ -1,9 +1,10 @@
-//! Fields of cluster.yaml over those that kinstall writes, as a JSON merge patch (RFC 7386) does it: maps are merged, all else is replaced.
+//! Overrides kinstall's fields with those of cluster.yaml, as a JSON merge patch (RFC 7386) does: maps are merged, everything else is
+//! replaced.
 
 use serde::Serialize;
 use serde_yaml::{Mapping, Value};
 
-/// `over` on top of `base`. What `base` has stays in its order, and what is new follows.
+/// Merges `over` into `base`. Existing keys keep their order; new keys follow.
 pub(super) fn merge(base: &mut Mapping, over: Mapping) {
     for (key, value) in over {
         match (base.get_mut(&key), value) {
@@ -14,7 +15,7 @@ pub(super) fn merge(base: &mut Mapping, over: Mapping) {
     }
 }
 
-/// Takes out of `settings` what `former` has and `wanted` has not, map by map.
+/// Removes from `settings` the keys that `former` has and `wanted` lacks, map by map.
 pub(super) fn retract(settings: &mut Mapping, former: &Mapping, wanted: &Mapping) {
     for (key, was) in former {
         let Some(wanted) = wanted.get(key) else {
@@ -29,7 +30,7 @@ pub(super) fn retract(settings: &mut Mapping, former: &Mapping, wanted: &Mapping
     }
 }
 
-/// The first key of `wanted` that `found` has not, or has otherwise; maps may have more.
+/// The first key of `wanted` that `found` lacks, or whose value differs; maps of `found` may have additional keys.
 pub(super) fn first_missing(found: &Mapping, wanted: &Mapping) -> Option<String> {
     wanted.iter().find_map(|(key, value)| {
         let fits = match (found.get(key), value) {

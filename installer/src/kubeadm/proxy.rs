@@ -23,7 +23,7 @@ struct KubeProxyConfiguration {
     ipvs: Option<Ipvs>,
 }
 
-/// The size of the connection table; 0 leaves it as the kernel has it.
+/// The size of the connection table; 0 leaves the kernel's size.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Conntrack {
@@ -43,7 +43,7 @@ struct Ipvs {
     strict_arp: bool,
 }
 
-/// The configuration, with the fields of cluster.yaml over it; `None` if the site brings what does its work.
+/// The configuration, overridden by the fields of cluster.yaml; `None` if the site replaces kube-proxy.
 pub(super) fn of_cluster(inputs: &Inputs<'_>) -> Option<Mapping> {
     super::has_kube_proxy(inputs).then(|| {
         let mut configuration = overlay::mapping(&KubeProxyConfiguration::new(inputs));
@@ -56,7 +56,7 @@ impl KubeProxyConfiguration {
     fn new(inputs: &Inputs<'_>) -> Self {
         let kube_proxy = &inputs.spec.network.kube_proxy;
         let untouched = Conntrack { max_per_core: 0, min: 0 };
-        // Else it sets `route_localnet`, by which neighbours reach what listens on 127.0.0.1.
+        // Otherwise it sets `route_localnet`, through which neighbours reach programs that listen on 127.0.0.1.
         let own_ports = Iptables { localhost_node_ports: false };
         let keeps_localhost =
             kube_proxy.mode == KubeProxyMode::Iptables && LOCALHOST_NODE_PORTS.holds(inputs.list.kubernetes_version);
@@ -64,7 +64,7 @@ impl KubeProxyConfiguration {
             api_version: "kubeproxy.config.k8s.io/v1alpha1",
             kind: "KubeProxyConfiguration",
             mode: kube_proxy.mode.as_str(),
-            // kube-proxy does not start where it may not set the size.
+            // kube-proxy does not start if it may not set the size.
             conntrack: (!inputs.facts.conntrack_max_writable).then_some(untouched),
             iptables: keeps_localhost.then_some(own_ports),
             ipvs: kube_proxy.strict_arp.then_some(Ipvs { strict_arp: true }),

@@ -1,8 +1,8 @@
 //! How a host becomes a node: `NodeRegistration` of kubeadm's configuration.
 //!
-//! A worker says of itself which labels and taints it has, so that no pod comes to it before it has them, and so that nobody has to
-//! say it for a host that joins by hand. Which labels a kubelet may give itself, the API server decides (admission plugin
-//! `NodeRestriction`); the others are for the first control plane, or for an administrator.
+//! A worker registers with its labels and taints. So no pod comes to it before it has them, and nobody has to set them for a host that
+//! joins by hand. The API server decides which labels a kubelet may give itself (admission plugin `NodeRestriction`); the first control
+//! plane or an administrator sets the others.
 
 use kbundle_format::Role;
 use serde::Serialize;
@@ -13,7 +13,7 @@ use crate::config::{Flags, HostSpec};
 use crate::inputs::Inputs;
 use crate::topology::Member;
 
-/// Labels of Kubernetes' own that a kubelet may set. Source: `staging/src/k8s.io/kubelet/pkg/apis/well_known_labels.go`.
+/// Kubernetes' own labels that a kubelet may set. Source: `staging/src/k8s.io/kubelet/pkg/apis/well_known_labels.go`.
 const OWN_LABELS: [&str; 5] = [
     "kubernetes.io/hostname",
     "kubernetes.io/arch",
@@ -21,7 +21,7 @@ const OWN_LABELS: [&str; 5] = [
     "topology.kubernetes.io/region",
     "topology.kubernetes.io/zone",
 ];
-/// Of Kubernetes' own prefixes, those whose labels a kubelet may set. Source: as above.
+/// Kubernetes' own prefixes of labels that a kubelet may set. Source: as above.
 const OWN_PREFIXES: [&str; 2] = ["kubelet.kubernetes.io", "node.kubernetes.io"];
 
 #[derive(Serialize)]
@@ -46,7 +46,7 @@ impl NodeRegistration {
     }
 }
 
-/// This host in cluster.yaml, where it only runs pods.
+/// This host in cluster.yaml, if it is only a worker.
 fn worker<'a>(inputs: &Inputs<'a>) -> Option<&'a HostSpec> {
     let name = inputs.node_name();
     inputs.spec.hosts.iter().find(|host| host.name.as_str() == name && !host.roles.contains(&Role::ControlPlane))

@@ -1,8 +1,8 @@
-//! Runs kubeadm: one at a time, and again where it gave up on an API server that was only slow.
+//! Runs kubeadm: one at a time, and again if it gave up on an API server that was only slow.
 //!
-//! kubeadm's phases can be repeated, so that the next run completes one that was cut off. kubeadm's preflight has to be told which
-//! of the things it finds are its own. What kubeadm leaves at each point where it can be cut off:
-//! docs/decisions/kubeadm-cut-off.md.
+//! kubeadm's phases can be repeated, so that the next run completes one that was cut off. Its preflight has to be told which of its
+//! findings are kinstall's and kubeadm's own work. docs/decisions/kubeadm-cut-off.md says what kubeadm leaves at each point where it can be
+//! cut off.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -23,14 +23,14 @@ use crate::step_progress::StepProgress;
 use crate::version_rules::kubernetes::CGROUP_V1_REFUSED;
 use crate::wait::{Look, until};
 
-/// The program.
+/// The path of kubeadm.
 pub const PROGRAM: &str = "/usr/local/bin/kubeadm";
 /// Its own wait for the API server is four minutes.
 const ENDS_WITHIN: Duration = Duration::from_mins(5);
 /// How often it is called before its time-outs count as a failure.
 const ATTEMPTS: usize = 3;
-/// What kubeadm and client-go say when a request took too long or the server was not there yet. Each request of kubeadm's may take
-/// ten seconds (`app/util/kubeconfig`, `ToClientSet`), and many are not repeated.
+/// Messages of kubeadm and client-go when a request took too long or the server was not there yet. Each of kubeadm's requests may take ten
+/// seconds (`app/util/kubeconfig`, `ToClientSet`), and many are not repeated.
 const TIMEOUTS: [&str; 10] = [
     "context deadline exceeded",
     "Client.Timeout exceeded",
@@ -43,19 +43,19 @@ const TIMEOUTS: [&str; 10] = [
     "connection reset by peer",
     "unexpected EOF",
 ];
-/// How long the API server of this host takes at most, once kubeadm or a boot has started it. Its image is on the host. kubeadm's own
-/// wait is four minutes; on an emulated processor the kubelet needed two to start the container, and the program two more.
+/// The longest time that this host's API server takes to be ready, once kubeadm or a boot has started it. Its image is on the host.
+/// kubeadm's own wait is four minutes; on an emulated processor the kubelet needed two to start the container, and the program two more.
 pub const API_READY_WITHIN: Duration = Duration::from_mins(5);
 
 /// kubeadm on one host.
 pub struct Kubeadm<'a> {
     /// The host.
     pub host: &'a mut Host,
-    /// What is decided on.
+    /// The inputs of its configuration.
     pub inputs: Inputs<'a>,
-    /// Is told what kubeadm does.
+    /// Receives reports of what kubeadm does.
     pub progress: &'a dyn StepProgress,
-    /// Whether the control plane of this host was completed once. What it has is then whole.
+    /// Whether the control plane of this host was completed before. Its files are then complete.
     pub was_completed: bool,
 }
 
@@ -79,15 +79,16 @@ impl Kubeadm<'_> {
         self.patiently(attempt, Self::wait_for_own_api)
     }
 
-    /// `kubeadm join`, once. `also_own` are findings of kubeadm's preflight that are kinstall's own work, besides the usual ones.
+    /// `kubeadm join`, once. `also_own` are findings of kubeadm's preflight that come from kinstall's own work, in addition to the usual
+    /// ones.
     pub fn join(&mut self, also_own: Vec<String>) -> anyhow::Result<()> {
         self.remove_half_written(false)?;
         let own = self.own_findings()?.into_iter().chain(also_own).collect::<Vec<_>>();
         self.call_join(ignoring(&own).into_iter().collect())
     }
 
-    /// Phases of `kubeadm join` that a control plane repeats whose kubelet has joined already. A power cut may have lost what came
-    /// before, and kubeadm makes it again.
+    /// Repeats phases of `kubeadm join` on a control plane whose kubelet has joined already. A power cut may have lost earlier files;
+    /// kubeadm makes them again.
     pub fn complete_join(&mut self) -> anyhow::Result<()> {
         let phase = |name: &str| ["phase", name, "all"].map(str::to_owned).to_vec();
         self.remove_half_written(false)?;
@@ -102,20 +103,20 @@ impl Kubeadm<'_> {
         self.call(all).context("while joining the cluster; `journalctl -u kubelet` may say more")
     }
 
-    /// Writes the API server's manifest and the cluster's configuration again. The kubelet restarts the API server for the manifest,
+    /// Writes the API server's manifest and the cluster's configuration again. The kubelet restarts the API server because of the manifest,
     /// perhaps while the configuration is on its way to it.
     pub fn renew_api_server(&mut self) -> anyhow::Result<()> {
         self.call_phase(["control-plane", "apiserver"])?;
         self.upload("kubeadm")
     }
 
-    /// Writes the manifest of a static pod by the configuration on the host; `pod` is kubeadm's name of it, such as `apiserver`.
+    /// Writes the manifest of a static pod from the configuration on the host; `pod` is kubeadm's name for it, such as `apiserver`.
     pub fn write_static_pod(&self, pod: &str) -> anyhow::Result<()> {
         self.wait_for_another()?;
         Ok(self.call_phase(["control-plane", pod])?)
     }
 
-    /// Gives the cluster a part of the configuration on the host, `kubeadm` or `kubelet`.
+    /// Uploads a part of the host's configuration to the cluster: `kubeadm` or `kubelet`.
     pub fn upload(&mut self, part: &str) -> anyhow::Result<()> {
         self.patiently(|kubeadm| Ok(kubeadm.call_phase(["upload-config", part])?), Self::wait_for_own_api)
     }
@@ -131,9 +132,9 @@ impl Kubeadm<'_> {
         self.call(["init", "phase"].into_iter().chain(phase).map(str::to_owned).chain([configuration]))
     }
 
-    /// `kubeadm upgrade apply` on the control plane that leads, after the configuration of the new version was handed to the cluster, which
-    /// kubeadm reads it from; `kubeadm upgrade node` on every other host. Certificates are left to kinstall's timer: kubeadm writes them in
-    /// place, where a power cut leaves half of one.
+    /// On the control plane that leads: uploads the configuration of the new version to the cluster, where kubeadm reads it, and runs
+    /// `kubeadm upgrade apply`. On every other host: `kubeadm upgrade node`. Certificates are left to kinstall's timer: kubeadm writes them
+    /// in place, where a power cut leaves half of one.
     pub fn upgrade(&mut self) -> anyhow::Result<()> {
         self.wait_for_another()?;
         self.wait_for_api()?;
@@ -156,7 +157,8 @@ impl Kubeadm<'_> {
         self.patiently(attempt, Self::wait_for_api)
     }
 
-    /// Brings back what this kubeadm's configuration says of the cluster: its own settings and those of kubelets, CoreDNS and kube-proxy.
+    /// Restores the cluster's objects from this kubeadm's configuration: kubeadm's own settings and those of kubelets, CoreDNS and
+    /// kube-proxy.
     pub fn bring_objects_back(&mut self) -> anyhow::Result<()> {
         self.wait_for_another()?;
         self.wait_for_own_api()?;
@@ -183,10 +185,10 @@ impl Kubeadm<'_> {
         })
     }
 
-    /// Runs `attempt`, and again where it ended with a time-out and `api_answers` after that.
+    /// Runs `attempt`, and runs it again if it ended with a time-out and `api_answers` after that.
     ///
     /// # Errors
-    /// That of the last attempt.
+    /// The error of the last attempt.
     pub fn patiently(
         &mut self,
         mut attempt: impl FnMut(&mut Self) -> anyhow::Result<()>,
@@ -207,7 +209,7 @@ impl Kubeadm<'_> {
         attempt(self)
     }
 
-    /// A run that was killed leaves its kubeadm running. Two at once would disturb each other.
+    /// A killed run leaves its kubeadm running. Two at the same time would disturb each other.
     pub fn wait_for_another(&self) -> anyhow::Result<()> {
         self.progress.detail("waiting for a kubeadm that an earlier run left behind");
         until(self.progress, "another kubeadm on this host to end", ENDS_WITHIN, || {
@@ -234,7 +236,7 @@ impl Kubeadm<'_> {
         if self.was_completed { Ok(()) } else { half_written::remove(self.host, leads) }
     }
 
-    /// What kubeadm's preflight would find of kinstall's and its own making, by kubeadm's names; never `all`.
+    /// Findings of kubeadm's preflight that kinstall and kubeadm themselves cause, by kubeadm's names; never `all`.
     fn own_findings(&self) -> Result<Vec<String>, HostError> {
         let spec = self.inputs.spec;
         let mut own: Vec<_> = STATIC_PODS
@@ -243,14 +245,14 @@ impl Kubeadm<'_> {
             .map(|name| format!("FileAvailable--etc-kubernetes-manifests-{name}.yaml"))
             .collect();
         if !own.is_empty() || self.host.unit_state(KUBELET_UNIT)?.is_some_and(|state| state.is_active()) {
-            // The API server's port, and those of scheduler, controller manager and kubelet.
+            // The ports of the API server, scheduler, controller manager and kubelet.
             own.extend([spec.api.port, 10259, 10257, 10250].map(|port| format!("Port-{port}")));
         }
         own.extend(self.refused_for_cgroups());
         Ok(own)
     }
 
-    /// The finding by which kubeadm refuses a host with cgroup v1, whose kubelet is told to start all the same.
+    /// The finding by which kubeadm refuses a host with cgroup v1, although its kubelet is told to start.
     fn refused_for_cgroups(&self) -> Vec<String> {
         let Inputs { facts, list, .. } = self.inputs;
         let is_refused = facts.cgroups.version == CgroupVersion::V1 && CGROUP_V1_REFUSED.holds(list.kubernetes_version);
@@ -262,7 +264,7 @@ impl Kubeadm<'_> {
         if !self.inputs.has(Role::ControlPlane) {
             return self.host.run(&command).map(drop);
         }
-        // Also of a kubeadm that failed: it may have written manifests before.
+        // Also after a failure: kubeadm may have written manifests before it failed.
         let recording = Recording::begin(self.host)?;
         let ended = self.host.run(&command).map(drop);
         recording.end(self.host)?;
@@ -270,19 +272,19 @@ impl Kubeadm<'_> {
     }
 }
 
-/// Makes a bootstrap token that is good for `life`; `kubeadm token list` shows the `purpose`. Runs on a control plane.
+/// Makes a bootstrap token that is valid for `life`; `kubeadm token list` shows the `purpose`. Runs on a control plane.
 pub fn create_token(host: &Host, life: Duration, purpose: &str) -> Result<String, HostError> {
     let flags = [format!("--ttl={}s", life.as_secs()), format!("--kubeconfig={ADMIN_KUBECONFIG}")];
     let arguments = ["token", "create", "--description", purpose].into_iter().map(str::to_owned).chain(flags);
     Ok(host.run(&Command::new(PROGRAM, arguments))?.stdout.trim().to_owned())
 }
 
-/// The flag by which kubeadm ignores such findings of its preflight.
+/// The flag that makes kubeadm ignore these findings of its preflight.
 fn ignoring(findings: &[String]) -> Option<String> {
     (!findings.is_empty()).then(|| format!("--ignore-preflight-errors={}", findings.join(",")))
 }
 
-/// The flag by which kubeadm leaves out add-ons that the cluster does without.
+/// The flag that makes kubeadm leave out the add-ons that the cluster does not use.
 fn skipped_phases(has_dns: bool, has_kube_proxy: bool) -> Option<String> {
     let skipped = [(!has_dns, "addon/coredns"), (!has_kube_proxy, "addon/kube-proxy")];
     let skipped: Vec<_> = skipped.into_iter().filter_map(|(is_skipped, phase)| is_skipped.then_some(phase)).collect();

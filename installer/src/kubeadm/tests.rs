@@ -84,7 +84,7 @@ fn images_of_others_with_the_same_short_name_do_not_count() {
     assert_eq!(images.coredns.unwrap().to_string(), "registry.k8s.io/coredns/coredns:v1.9.3");
 }
 
-/// A cluster of one host with settings of the site, described as people do.
+/// A cluster of one host with settings of the site, written as people write them.
 const OF_THE_SITE: &str = "\
 network: {node-cidr-mask-size: 23, kube-proxy: {mode: ipvs, strict-arp: true, config: {ipvs: {scheduler: lc}}}}
 kubelet: {max-pods: 250, config: {systemReserved: {cpu: 500m}, eventRecordQPS: 0, authentication: {webhook: {cacheTTL: 1m0s}}}}

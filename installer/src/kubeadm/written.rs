@@ -1,6 +1,7 @@
-//! The digests of the static pods' manifests as kubeadm wrote them, in kinstall's records: by them an audit finds one that was changed.
+//! The digests of the static pods' manifests as kubeadm wrote them, in kinstall's records: with them an audit finds a changed manifest.
 //!
-//! Only what changed while kubeadm ran is recorded again. So a manifest that somebody else changed stays one, whatever kubeadm writes later.
+//! Only manifests that changed while kubeadm ran are recorded again. So a manifest that somebody else changed still counts as changed,
+//! whatever kubeadm writes later.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -13,20 +14,20 @@ use crate::host::{Host, HostError, ledger};
 
 const RECORD: &str = "static-pods.json";
 
-/// By path.
+/// Digests of manifests by path.
 type Manifests = BTreeMap<String, Digest>;
 
-/// What is on record.
+/// The record of the manifests.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct WrittenManifests {
     manifests: Manifests,
-    /// Whether kubeadm was at work when this was written. If kinstall ended meanwhile, nobody saw what kubeadm wrote.
+    /// Whether kubeadm was running when the record was written. If kinstall ended then, nobody saw what kubeadm wrote.
     changing: bool,
 }
 
 impl WrittenManifests {
-    /// Reads the record; an empty one where there is none.
+    /// Reads the record; empty if there is none.
     pub fn read(host: &Host) -> Result<Self, HostError> {
         let path = format!("{}/{RECORD}", ledger::DIRECTORY);
         let Some(bytes) = host.read(&path)? else { return Ok(Self::default()) };
@@ -34,7 +35,7 @@ impl WrittenManifests {
             .map_err(|error| HostError::File { act: format!("read {path}"), source: io::Error::other(error) })
     }
 
-    /// What kubeadm wrote to `path`; `None` where that is not known.
+    /// The digest of what kubeadm wrote to `path`; `None` if it is unknown.
     #[must_use]
     pub fn digest(&self, path: &str) -> Option<Digest> {
         self.manifests.get(path).copied().filter(|_| !self.changing)
@@ -45,7 +46,7 @@ impl WrittenManifests {
     }
 }
 
-/// A kubeadm at work.
+/// A run of kubeadm whose changes are recorded.
 #[must_use]
 pub struct Recording {
     before: Manifests,
@@ -53,7 +54,7 @@ pub struct Recording {
 }
 
 impl Recording {
-    /// Before kubeadm begins.
+    /// Call it before kubeadm begins.
     pub fn begin(host: &Host) -> Result<Self, HostError> {
         let mut record = WrittenManifests::read(host)?;
         if record.changing {
@@ -64,7 +65,7 @@ impl Recording {
         Ok(Self { before: present(host)?, record })
     }
 
-    /// When it has ended, well or not.
+    /// Call it when kubeadm has ended, with or without success.
     pub fn end(self, host: &Host) -> Result<(), HostError> {
         let Self { before, mut record } = self;
         for (path, digest) in present(host)? {

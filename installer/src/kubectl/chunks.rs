@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 
 use super::Kubectl;
 
-/// So many objects are asked for at a time. The API stores at most 1.5 MiB of an object, and most have some KiB.
+/// The number of objects in one request. The API stores at most 1.5 MiB for an object, and most have some KiB.
 const PER_PART: usize = 100;
 
 /// A resource that the API serves and lists, in the version that it prefers.
@@ -45,14 +45,14 @@ struct PartMetadata {
 }
 
 impl Kubectl<'_> {
-    /// The resources that the API serves and lists; and what kubectl says where it did not learn all.
+    /// The resources that the API serves and lists, and kubectl's message if it could not read all of them.
     pub fn resources(&self) -> anyhow::Result<(Vec<ApiResource>, Option<String>)> {
         let output = self.try_run(&["api-resources", "--verbs=list", "--no-headers"])?;
         let failure = (output.code != Some(0)).then(|| output.stderr.trim().to_owned());
         Ok((output.stdout.lines().filter_map(ApiResource::read).collect(), failure))
     }
 
-    /// Hands every object of the list at `path` to `take`, one after another. No more than a part of the list is in memory.
+    /// Passes every object of the list at `path` to `take`, one after another. Only one part of the list is in memory at a time.
     pub fn each_of<T: DeserializeOwned>(&self, path: &str, mut take: impl FnMut(T)) -> anyhow::Result<()> {
         let mut next = String::new();
         loop {

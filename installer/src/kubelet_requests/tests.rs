@@ -15,7 +15,7 @@ fn known() -> Vec<KnownHost> {
     vec![host("w1", &["192.0.2.11", "2001:db8::11"]), host("w2", &["192.0.2.12"])]
 }
 
-/// The content of a request, as a kubelet makes it.
+/// The content of a request, in a kubelet's form.
 fn content(common_name: &str, organisation: &str, names: &[&str], addresses: &[&str]) -> String {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
@@ -97,14 +97,14 @@ fn a_request_that_is_not_signed_by_its_own_key_is_left() {
     .map(|(rest, pem)| (rest.to_vec(), pem))
     .unwrap();
     let mut der = pem.contents;
-    // The last byte is of the signature.
+    // The last byte belongs to the signature.
     *der.last_mut().unwrap() ^= 1;
     let text =
         format!("-----BEGIN CERTIFICATE REQUEST-----\n{}\n-----END CERTIFICATE REQUEST-----\n", BASE64.encode(der));
     assert_eq!(judge(&request("system:node:w1", &text), &known()), Err(Refusal::Signature));
 }
 
-/// One that is answered is passed over, and a host that was given a join file is known.
+/// A request that was answered is skipped, and a host of a join file is known.
 #[test]
 fn open_requests_of_known_hosts_are_approved_and_the_rest_is_told() {
     fn kubectl(_: &std::path::Path, command: &Command) -> Option<String> {

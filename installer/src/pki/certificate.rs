@@ -1,4 +1,4 @@
-//! What a certificate says, whoever made it, and whether an authority signed it.
+//! Reads certificates, whoever made them, and verifies whether an authority signed them.
 
 use std::net::IpAddr;
 
@@ -31,16 +31,16 @@ pub struct Certificate {
 /// Whether an authority signed a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signature {
-    /// It did.
+    /// The authority signed it.
     Good,
-    /// Another did, or what is there was changed.
+    /// Another authority signed it, or the certificate was changed.
     Foreign,
-    /// By an algorithm that this program does not know.
+    /// The signature's algorithm is one that this program does not know.
     UnknownAlgorithm,
 }
 
 impl Certificate {
-    /// The certificates in a PEM text, which may hold keys as well; `None` where one of its parts cannot be read.
+    /// The certificates in a PEM text, which may contain keys as well; `None` if one of its parts cannot be read.
     #[must_use]
     pub fn read_all(text: &[u8]) -> Option<Vec<Self>> {
         let parts: Vec<_> = Pem::iter_from_buffer(text).collect::<Result<_, _>>().ok()?;
@@ -71,7 +71,7 @@ impl Certificate {
         Digest::of(&self.der)
     }
 
-    /// Whether `authority`, which may sign, signed this certificate. An authority signed itself.
+    /// Whether `authority` may sign certificates and has signed this one. An authority has signed its own certificate.
     #[must_use]
     pub fn signature_by(&self, authority: &Self) -> Signature {
         let parsed = (X509Certificate::from_der(&self.der), X509Certificate::from_der(&authority.der));
@@ -87,7 +87,7 @@ impl Certificate {
     }
 }
 
-/// DNS names and addresses; `None` where the extension cannot be read.
+/// DNS names and addresses; `None` if the extension cannot be read.
 fn names(certificate: &X509Certificate<'_>) -> Option<Vec<String>> {
     let extension = certificate.subject_alternative_name().ok()?;
     let names = extension.iter().flat_map(|extension| &extension.value.general_names);
@@ -141,7 +141,7 @@ mod tests {
         assert_eq!(leaf.signature_by(&leaf), Signature::Foreign, "what is not an authority signs nothing");
     }
 
-    /// As kubeadm's are, which p256 does not verify.
+    /// kubeadm's certificates are signed by RSA, which p256 does not verify.
     #[test]
     fn signatures_by_rsa_are_verified() {
         let directory = tempfile::tempdir().unwrap();

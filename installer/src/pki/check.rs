@@ -1,4 +1,4 @@
-//! Whether a certificate that is there will do.
+//! Whether an existing certificate is still suitable.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -16,20 +16,20 @@ use super::{Identity, PrivateKey};
 /// A certificate with less time left than this is renewed by the next run.
 const RENEWED_BEFORE_END: Duration = Duration::days(365);
 
-/// Why a certificate will not do.
+/// Why a certificate is not suitable.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Unfit {
     /// Not a certificate in PEM form.
     #[error("it is not a certificate")]
     Unreadable,
-    /// Signed by someone else.
+    /// Signed by another authority.
     #[error("it was not signed by the authority that is there")]
     OtherAuthority,
     /// For another private key.
     #[error("it does not belong to the private key beside it")]
     OtherKey,
-    /// It ends, or ended.
+    /// It expires soon, or has expired.
     #[error("it expires on {on}")]
     Ending {
         /// The day.
@@ -38,13 +38,13 @@ pub enum Unfit {
     /// Names or addresses are missing.
     #[error("it lacks {}", missing.join(", "))]
     Lacks {
-        /// Names and addresses.
+        /// The missing names and addresses.
         missing: Vec<String>,
     },
 }
 
-/// Checks that the certificate `pem` belongs to `key`, was signed by the holder of the public key
-/// `authority` (SEC1 point), lasts, and has what `identity` asks for.
+/// Checks that the certificate `pem` belongs to `key`, was signed by the holder of the public key `authority` (SEC1 point), does not end
+/// soon, and has everything that `identity` asks for.
 pub fn check(pem: &str, key: &PrivateKey, authority: &[u8], identity: &Identity) -> Result<(), Unfit> {
     let (_, pem) = parse_x509_pem(pem.as_bytes()).map_err(|_| Unfit::Unreadable)?;
     let certificate = pem.parse_x509().map_err(|_| Unfit::Unreadable)?;
@@ -64,7 +64,7 @@ pub fn check(pem: &str, key: &PrivateKey, authority: &[u8], identity: &Identity)
     if missing.is_empty() { Ok(()) } else { Err(Unfit::Lacks { missing }) }
 }
 
-/// The public key in a certificate, as SEC1 has it; `None` where the text is not a certificate.
+/// The public key in a certificate, in the form of SEC1; `None` if the text is not a certificate.
 #[must_use]
 pub fn public_key(pem: &str) -> Option<Vec<u8>> {
     let (_, pem) = parse_x509_pem(pem.as_bytes()).ok()?;
@@ -99,7 +99,8 @@ fn subject_alternative_names(certificate: &X509Certificate<'_>) -> (BTreeSet<Str
     (names, addresses)
 }
 
-/// SHA-256 of a certificate's public key in DER form, as `--discovery-token-ca-cert-hash` takes it; `None` for what is none.
+/// SHA-256 of a certificate's public key in DER form, as `--discovery-token-ca-cert-hash` takes it; `None` if the text is not a
+/// certificate.
 #[must_use]
 pub fn public_key_hash(certificate: &str) -> Option<String> {
     let (_, pem) = parse_x509_pem(certificate.as_bytes()).ok()?;

@@ -25,7 +25,7 @@ impl PrivateKey {
         loop {
             let mut bytes = p256::FieldBytes::default();
             getrandom::fill(&mut bytes).map_err(|error| PkiError::Random { reason: error.to_string() })?;
-            // Of 2^32 tries about one is beyond the curve's order.
+            // About one of 2^32 random numbers is beyond the curve's order.
             if let Ok(secret) = SecretKey::from_bytes(&bytes) {
                 return Ok(Self::new(secret));
             }

@@ -1,8 +1,8 @@
 //! kinstall's own certificates: the authority of etcd and what it signs. Kubernetes' own certificates are kubeadm's.
 //!
-//! Keys are ECDSA P-256, written as SEC1 PEM (`EC PRIVATE KEY`), the form that kubeadm's certificate download reads back;
-//! it rejects PKCS#8. All certificates live ten years: nothing on a site renews them by itself, as kubeadm does not renew
-//! those of an external etcd either, and an etcd that stops after a year stops the cluster.
+//! Keys are ECDSA P-256, written as SEC1 PEM (`EC PRIVATE KEY`), the form that kubeadm's certificate download reads back; it rejects
+//! PKCS#8. All certificates are valid for ten years: no program on a site renews them by itself, kubeadm does not renew those of an
+//! external etcd either, and an etcd that stops after a year stops the cluster.
 
 mod certificate;
 mod check;
@@ -32,13 +32,13 @@ pub enum PkiError {
     /// The system gave no random bytes.
     #[error("the system provides no random bytes: {reason}")]
     Random {
-        /// Its words.
+        /// The system's error.
         reason: String,
     },
     /// A key of another kind than kinstall writes.
     #[error("not an EC P-256 private key in SEC1 PEM form: {reason}")]
     Key {
-        /// The parser's words.
+        /// The parser's error.
         reason: String,
     },
     /// A certificate that cannot be made.
@@ -54,9 +54,9 @@ pub enum PkiError {
 /// What a certificate's holder may do with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Usage {
-    /// Ask servers.
+    /// It connects to servers.
     Client,
-    /// Serve, and ask others of its kind: etcd's members do both, and its gateway asks its own member.
+    /// It serves, and connects to others of its kind: etcd's members do both, and its gateway connects to its own member.
     Server,
 }
 
@@ -69,18 +69,18 @@ impl Usage {
     }
 }
 
-/// Whom a certificate is for.
+/// The holder that a certificate is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// The subject's common name.
     pub common_name: String,
     /// The subject's organisation, which Kubernetes and etcd read as the group.
     pub organisation: Option<String>,
-    /// DNS names it is reached by.
+    /// DNS names at which it is reached.
     pub names: BTreeSet<String>,
-    /// Addresses it is reached at.
+    /// Addresses at which it is reached.
     pub addresses: BTreeSet<IpAddr>,
-    /// What it may do.
+    /// What the holder may do with it.
     pub usage: Usage,
 }
 
@@ -99,7 +99,7 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// The authority with this name and key. Both together are the authority; its certificate is only for others.
+    /// The authority with this name and key. These two define the authority; its certificate is only for others.
     #[must_use]
     pub fn new(common_name: &str, key: PrivateKey) -> Self {
         Self { common_name: common_name.to_owned(), key }
@@ -134,14 +134,14 @@ impl Authority {
 
     fn params(&self) -> Result<CertificateParams, PkiError> {
         let mut params = params(&self.common_name, &self.key)?;
-        // An authority that signs other authorities is never wanted here.
+        // No authority that signs other authorities is ever needed here.
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         Ok(params)
     }
 }
 
-/// What all certificates have in common.
+/// The fields that all certificates share.
 fn params(common_name: &str, key: &PrivateKey) -> Result<CertificateParams, PkiError> {
     let mut params = CertificateParams::default();
     let now = OffsetDateTime::now_utc();
@@ -179,7 +179,7 @@ mod tests {
         }
     }
 
-    /// Runs the real `openssl` and returns what it said.
+    /// Runs the real `openssl` and returns its output.
     fn openssl(directory: &Path, arguments: &[&str]) -> String {
         let output = Command::new("openssl").args(arguments).current_dir(directory).output().expect("openssl runs");
         let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
@@ -256,7 +256,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let certificate = Authority::new("kubernetes", PrivateKey::generate().unwrap()).certificate().unwrap();
         fs_err::write(directory.path().join("ca.crt"), &certificate).unwrap();
-        // As kubeadm's documentation has it.
+        // The command in kubeadm's documentation.
         let pipeline = "openssl x509 -pubkey -noout -in ca.crt | openssl pkey -pubin -outform der | sha256sum";
         let output = Command::new("sh").args(["-c", pipeline]).current_dir(directory.path()).output().unwrap();
         let expected = String::from_utf8_lossy(&output.stdout).split(' ').next().unwrap().to_owned();

@@ -7,9 +7,9 @@ use super::{Answer, CheckId, Finding, Verdict, finding};
 use crate::config::DnsName;
 use crate::facts::HostFacts;
 
-/// With a larger difference, certificates of one host are not yet valid on another.
+/// If clocks differ by more, certificates of one host are not yet valid on another.
 const CLOCKS_REJECT_SECONDS: f64 = 30.0;
-/// etcd logs a warning from one second on.
+/// etcd logs a warning if clocks differ by one second or more.
 const CLOCKS_WARN_SECONDS: f64 = 2.0;
 
 /// A host whose facts are known.
@@ -52,10 +52,10 @@ const CHECKS: &[Check] = &[
     Check { id: "mtus", wanted: "the same MTU on all hosts", look: mtus },
 ];
 
-/// The check that hosts make among themselves, by connecting to each other.
+/// The check that hosts perform among themselves, by connecting to each other.
 const REACH: &str = "reach";
 
-/// The finding about a host that could not connect to these others, if any; `closed` are those whose firewall kinstall opens later.
+/// The finding about a host that could not connect to other hosts, if any; `closed` are hosts whose firewall kinstall opens later.
 #[must_use]
 pub fn reach(host: &DnsName, failures: &[String], closed: &[String], ignored: &[CheckId]) -> HostFinding {
     let answer = if failures.is_empty() && closed.is_empty() {
@@ -70,7 +70,7 @@ pub fn reach(host: &DnsName, failures: &[String], closed: &[String], ignored: &[
     HostFinding { host: host.clone(), finding: finding(REACH, wanted, answer, ignored) }
 }
 
-/// The check of how many members etcd has.
+/// The check of the number of etcd members.
 const ETCD_MEMBERS: &str = "etcd-members";
 
 /// The finding about the number of etcd members, reported for the last of them. An installed cluster may have an even number for a
@@ -102,7 +102,7 @@ pub(super) fn ids() -> impl Iterator<Item = CheckId> {
     CHECKS.iter().map(|check| CheckId(check.id)).chain([CheckId(REACH), CheckId(ETCD_MEMBERS)])
 }
 
-/// Runs every check on all hosts; a rejection by a check in `ignored` becomes [`Verdict::Ignored`].
+/// Runs every check on all hosts. If a check in `ignored` rejects, the verdict is [`Verdict::Ignored`].
 #[must_use]
 pub fn examine(hosts: &[Visited<'_>], ignored: &[CheckId]) -> Vec<HostFinding> {
     let mut findings = Vec::new();
@@ -115,7 +115,7 @@ pub fn examine(hosts: &[Visited<'_>], ignored: &[CheckId]) -> Vec<HostFinding> {
     findings
 }
 
-/// An answer for each host, by the value that `what` reads; two hosts with the same value are rejected.
+/// An answer for each host, by the value that `what` reads. Hosts with the same value are rejected.
 fn distinct(hosts: &[Visited<'_>], what: impl Fn(&HostFacts) -> Option<&str>, advice: &str) -> Vec<Answer> {
     let mut holders: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for host in hosts {
@@ -195,7 +195,7 @@ mod tests {
     use super::*;
     use crate::fixture;
 
-    /// What is notable on three hosts that `change` was done to.
+    /// The notable findings on three hosts after `change`.
     fn notable(change: impl FnOnce(&mut [HostFacts; 3], &mut [f64; 3])) -> Vec<String> {
         let mut facts = ["a", "b", "c"].map(|name| {
             let mut facts = fixture::facts();

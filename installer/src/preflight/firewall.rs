@@ -1,4 +1,4 @@
-//! The check of the packet filter: what the host's roles need has to get through, whoever set the rules.
+//! The check of the packet filter: it has to let through what the host's roles need, whichever program set the rules.
 
 use super::{Answer, Check, Subject};
 use crate::config::{Cni, Switch};
@@ -13,7 +13,7 @@ pub(super) const CHECKS: &[Check] = &[Check {
     look: firewall,
 }];
 
-/// What is closed on a host.
+/// The connections of the cluster that a host's packet filter blocks.
 pub struct Closed<'a> {
     /// Ports, each with a chain that blocks it.
     pub ports: Vec<(Port, &'a FilterChain)>,
@@ -22,20 +22,20 @@ pub struct Closed<'a> {
 }
 
 impl Closed<'_> {
-    /// Whether nothing is.
+    /// Whether nothing is blocked.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.ports.is_empty() && self.chains.is_empty()
     }
 }
 
-/// What the packet filter of a host keeps from the cluster.
+/// What a host's packet filter blocks of the cluster's connections.
 #[must_use]
 pub fn closed<'a>(subject: &Subject<'a>) -> Closed<'a> {
     let facts = subject.facts;
     let families = || subject.spec.network.pod_cidr.families();
     let at = |hook| families().flat_map(move |family| facts.packet_filter.at(hook, family));
-    // Nobody but its own pods connects to a host that is alone.
+    // Only a single host's own pods connect to it.
     let is_needed = |port: &Port| match subject.topology {
         None => port.clients.include_pods(),
         Some(topology) => port.has_clients_in(topology),
@@ -46,7 +46,7 @@ pub fn closed<'a>(subject: &Subject<'a>) -> Closed<'a> {
     };
     let wanted = ports::of_host(subject.spec, |role| subject.has(role));
     let is_node = subject.topology.is_none_or(|topology| topology.this().is_node());
-    // Calico and Flannel put their own rules before those of others, in the same chain.
+    // Calico and Flannel insert their own rules before those of others, in the same chain.
     let network_helps_itself = matches!(subject.spec.network.cni, Some(Cni::Calico | Cni::Flannel));
     let is_closed = |chain: &&FilterChain| {
         chain.access(None) == Access::Closed && !(network_helps_itself && chain.program == FilterProgram::Iptables)
@@ -59,7 +59,7 @@ pub fn closed<'a>(subject: &Subject<'a>) -> Closed<'a> {
     }
 }
 
-/// A chain of both families stands for both.
+/// Removes duplicates: a chain for both IP families appears once.
 fn distinct<'a>(chains: impl Iterator<Item = &'a FilterChain>) -> Vec<&'a FilterChain> {
     let mut found: Vec<&FilterChain> = Vec::new();
     for chain in chains {
@@ -126,7 +126,7 @@ fn describe(closed: &Closed<'_>) -> String {
     parts.join("; ")
 }
 
-/// The commands that open what is closed, for the firewall that this host has.
+/// The commands that open the blocked ports and chains, for this host's firewall.
 fn commands(manager: Firewall, subject: &Subject<'_>, closed: &Closed<'_>) -> Vec<String> {
     let pods = |chain: &FilterChain| {
         let all = subject.spec.network.pod_cidr;
@@ -191,7 +191,8 @@ mod tests {
         }
     }
 
-    /// `iptables -P INPUT DROP; iptables -P FORWARD DROP; iptables -A INPUT -p tcp --dport 22 -j ACCEPT`, and nobody who manages it.
+    /// The rules of `iptables -P INPUT DROP; iptables -P FORWARD DROP; iptables -A INPUT -p tcp --dport 22 -j ACCEPT`, without a program
+    /// that manages them.
     fn drop_by_default(facts: &mut HostFacts) {
         let mut forward = chain(Hook::Forward, "FORWARD");
         forward.rules.clear();

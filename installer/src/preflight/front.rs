@@ -1,4 +1,4 @@
-//! Findings about what stands in front of the API servers: the site's own load balancer, or a virtual address.
+//! Findings about what is in front of the API servers: the site's own load balancer, or a virtual address.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -14,7 +14,7 @@ pub(super) fn ids() -> impl Iterator<Item = CheckId> {
 /// Whether the site's own load balancer accepts connections.
 const LOAD_BALANCER: &str = "load-balancer";
 
-/// The finding about a host that tried to connect to the load balancer at `address`; `failure` is why it could not.
+/// The finding about a host that tried to connect to the load balancer at `address`; `failure` is the reason if it could not.
 #[must_use]
 pub fn load_balancer(host: &DnsName, address: SocketAddr, failure: Option<String>, ignored: &[CheckId]) -> HostFinding {
     let answer = match failure {
@@ -28,10 +28,10 @@ pub fn load_balancer(host: &DnsName, address: SocketAddr, failure: Option<String
     HostFinding { host: host.clone(), finding: finding(LOAD_BALANCER, wanted, answer, ignored) }
 }
 
-/// Whether the virtual address is free.
+/// The check whether the virtual address is free.
 const FREE_ADDRESS: &str = "free-address";
 
-/// The finding of a control plane that probed `address`: the hardware address that answered, nobody, or why the probe failed.
+/// The finding about a control plane that probed `address`: the hardware address that answered, none, or the reason why the probe failed.
 #[must_use]
 pub fn free_address(
     host: &DnsName,

@@ -1,4 +1,4 @@
-//! What preflight says about hosts of each distribution as guides harden them. Their facts are written from documentation: see
+//! The findings of preflight on hosts of each distribution, hardened by the guides. Their facts are written from documentation: see
 //! [`fixture`].
 
 use super::{Finding, Subject, Verdict, examine};
@@ -27,7 +27,7 @@ fn each_distribution_of_the_fixtures_is_known_by_itself() {
     }
 }
 
-/// With the user's consent nothing that kinstall can make fit rejects a host.
+/// With the user's consent, nothing that kinstall can prepare leads to a rejection.
 #[test]
 fn consent_lifts_what_kinstall_makes_fit() {
     let spec = ClusterSpec::default().with_hosts_prepared();

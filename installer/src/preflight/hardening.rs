@@ -1,4 +1,4 @@
-//! Checks for other software that sets what a cluster sets, and for what a hardened host forbids.
+//! Checks for other software that changes the settings of a cluster, and for what a hardened host forbids.
 
 use super::{Answer, Check, Subject};
 use crate::config::Switch;

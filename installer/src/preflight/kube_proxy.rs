@@ -1,4 +1,4 @@
-//! The check of what kube-proxy's mode needs from a host.
+//! The check of a host's kernel for kube-proxy's mode.
 
 use super::{Answer, Applies, Check, Subject};
 use crate::config::KubeProxyMode;

@@ -69,7 +69,7 @@ fn kernel_settings(subject: &Subject<'_>) -> Answer {
     let mut essential = Vec::new();
     let mut others = Vec::new();
     for setting in SETTINGS.iter().filter(|setting| setting.is_for(&subject.spec.network)) {
-        // A setting that is not there yet comes with its module, and can be written then.
+        // A missing setting appears with its module, and can be written then.
         let stuck = subject
             .facts
             .kernel
@@ -127,14 +127,14 @@ fn cgroup_v1(subject: &Subject<'_>) -> Answer {
 }
 
 fn file_systems(subject: &Subject<'_>) -> Answer {
-    /// Where files are put, and whether programs are run from there.
+    /// Directories that kinstall writes to, and whether programs are run from them.
     const DIRECTORIES: [(&str, bool); 7] = [
         ("/etc", false),
         ("/opt/cni/bin", true),
         ("/usr/local/bin", true),
         ("/var/lib/containerd", true),
         ("/var/lib/etcd", false),
-        // kinstall itself runs from there on hosts that another one leads.
+        // kinstall itself runs from there on hosts that another kinstall leads.
         ("/var/lib/kinstall", true),
         ("/var/lib/kubelet", true),
     ];

@@ -49,7 +49,7 @@ pub struct Subject<'a> {
 enum Applies {
     Yes,
     No,
-    /// No bundle was given.
+    /// It depends on the version, and no bundle was given.
     DependsOnVersion,
 }
 
@@ -106,7 +106,7 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// Whether the user should see it.
+    /// Whether to show it to the user.
     #[must_use]
     pub fn is_notable(&self) -> bool {
         self.verdict != Verdict::Pass
@@ -190,7 +190,7 @@ impl fmt::Display for CheckId {
     }
 }
 
-// Derived, it would borrow from its input for ever.
+// A derived implementation would borrow from its input.
 impl<'de> Deserialize<'de> for CheckId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
@@ -211,7 +211,7 @@ impl std::str::FromStr for CheckId {
     }
 }
 
-/// Runs every check, in the order of the list. A rejection by a check in `ignored` becomes [`Verdict::Ignored`].
+/// Runs every check, in the order of the list. If a check in `ignored` rejects, the verdict is [`Verdict::Ignored`].
 #[must_use]
 pub fn examine(subject: &Subject<'_>, ignored: &[CheckId]) -> Vec<Finding> {
     let look = |check: &Check| finding(check.id, check.wanted, (check.look)(subject), ignored);
@@ -231,7 +231,7 @@ pub fn rejections(findings: &[Finding]) -> Vec<CheckId> {
     findings.iter().filter(|finding| finding.verdict == Verdict::Reject).map(|finding| finding.check).collect()
 }
 
-/// What to do about checks that reject. Nobody is told to ignore `root`: without it every step fails.
+/// What to do about checks that reject. The advice never says to ignore `root`: without root every step fails.
 #[must_use]
 pub fn hint(rejected: impl IntoIterator<Item = CheckId>) -> String {
     let may_be_ignored = rejected.into_iter().filter(|check| check.0 != "root");
@@ -247,12 +247,12 @@ mod tests {
     use super::*;
     use crate::fixture;
 
-    /// The verdicts other than `pass` on a host that `change` was done to.
+    /// The verdicts other than `pass` on a host after `change`.
     pub(super) fn verdicts(change: impl FnOnce(&mut HostFacts)) -> Vec<String> {
         verdicts_for("1.25.2", change)
     }
 
-    /// The same for a version of Kubernetes; for none where it is empty.
+    /// The same for a version of Kubernetes; for no version if it is empty.
     pub(super) fn verdicts_for(version: &str, change: impl FnOnce(&mut HostFacts)) -> Vec<String> {
         let mut facts = fixture::facts();
         change(&mut facts);

@@ -66,7 +66,7 @@ fn address(subject: &Subject<'_>) -> Answer {
     }
 }
 
-/// The addresses of a host that is the cluster, one of each of its families.
+/// The addresses of a single host: one of each IP family of the cluster.
 fn addresses_of_single(subject: &Subject<'_>) -> Result<Vec<IpAddr>, Answer> {
     let (facts, network) = (subject.facts, &subject.spec.network);
     let main = subject.spec.api.address.or_else(|| facts.primary_address(network.main_family()));
@@ -92,7 +92,7 @@ fn addresses_of_single(subject: &Subject<'_>) -> Result<Vec<IpAddr>, Answer> {
     Ok(found)
 }
 
-/// For messages: IPv4 goes without saying.
+/// The IP family for messages; IPv4 is not mentioned.
 fn of_ipv6(family: IpFamily) -> &'static str {
     match family {
         IpFamily::Ipv4 => "",
@@ -126,7 +126,7 @@ fn networks(subject: &Subject<'_>) -> Answer {
     let network = &subject.spec.network;
     let wanted = [("pod-cidr", &network.pod_cidr), ("service-cidr", &network.service_cidr)];
     let wanted: Vec<_> = wanted.iter().flat_map(|(key, cidrs)| cidrs.iter().map(move |cidr| (*key, cidr))).collect();
-    // On a host that kinstall has set up, the pods' bridge is in the pods' network. What the site's own network calls it is not known.
+    // On a host that kinstall has set up, the pods' bridge is in the pods' network. Its name in a network of the site's own is unknown.
     let brings_its_own = network.cni == Some(Cni::None) && subject.facts.installation == Installation::Ours;
     let is_of_pods =
         |interface: &str, key: &str| POD_INTERFACES.contains(&interface) || brings_its_own && key == "pod-cidr";
@@ -148,7 +148,7 @@ const POD_INTERFACES: [&str; 6] = ["cni0", "flannel.1", "flannel-v6.1", "tunl0",
 fn ports(subject: &Subject<'_>) -> Answer {
     let wanted = ports::of_host(subject.spec, |role| subject.has(role));
     let wanted: Vec<_> = wanted.iter().filter(|port| port.carrier == Carrier::Tcp).collect();
-    // On a host that kinstall has set up, its own programs hold the ports.
+    // On a host that kinstall has set up, the cluster's own programs use the ports.
     let ours = |listener: &Listener, program: &str| {
         subject.facts.installation == Installation::Ours && listener.program.as_deref() == Some(program)
     };

@@ -1,4 +1,4 @@
-//! Decisions on hosts that were really there: virtual machines with kernels of their own, whose modules are loaded by the installation.
+//! Decisions on recorded hosts: virtual machines with kernels of their own, whose modules the installation loads.
 
 use super::{Subject, Verdict, examine};
 use crate::config::ClusterSpec;
@@ -10,7 +10,7 @@ use crate::topology::Topology;
 
 const VERSIONS: [&str; 3] = ["1.25.2", "1.34.0", "1.36.3"];
 
-/// What preflight says other than `pass`, the advice left out.
+/// The findings of preflight other than `pass`, without the advice.
 fn notable(facts: &HostFacts, version: &str) -> Vec<String> {
     let (spec, kubernetes) = (ClusterSpec::default(), version.parse().ok());
     examine(&Subject { spec: &spec, facts, topology: None, kubernetes, brought: None }, &[])
@@ -26,7 +26,7 @@ fn with_inputs<T>(facts: &HostFacts, version: &str, look: impl FnOnce(&Inputs<'_
     look(&Inputs { spec: &spec, facts, list: &fixture::list(version), topology: &topology })
 }
 
-/// The host after its modules were loaded, by the installation or by a boot that followed it.
+/// The host after the installation, or a later boot, has loaded the modules.
 fn with_modules_loaded(mut facts: HostFacts) -> HostFacts {
     facts.kernel.features = MODULES.iter().map(|&(name, _)| name.to_owned()).collect();
     facts
@@ -82,7 +82,7 @@ fn only_a_host_with_cgroup_v1_tells_its_kubelet_to_take_it() {
     }
 }
 
-/// A second run refuses settings other than those of the first.
+/// A second run refuses settings that differ from those of the first.
 #[test]
 fn the_configuration_is_the_same_once_the_modules_are_loaded() {
     for (name, _) in fixture::RECORDED {

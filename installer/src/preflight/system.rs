@@ -50,7 +50,7 @@ fn machine_id(subject: &Subject<'_>) -> Answer {
 }
 
 fn clock(subject: &Subject<'_>) -> Answer {
-    /// 2024-01-01; kinstall is younger, so that a clock before it is wrong.
+    /// 2024-01-01; kinstall is younger, so an earlier clock is wrong.
     const EARLIEST: u64 = 1_704_067_200;
     /// 2100-01-01; no certificate of a cluster lasts that long.
     const LATEST: u64 = 4_102_444_800;
@@ -68,7 +68,7 @@ fn clock(subject: &Subject<'_>) -> Answer {
     }
 }
 
-/// The time in UTC, as in `2027-01-15T08:00:00Z`; the bare seconds where a calendar does not reach.
+/// The time in UTC, such as `2027-01-15T08:00:00Z`; the number of seconds if it is beyond the calendar.
 fn rfc3339(unix_seconds: u64) -> String {
     let time = i64::try_from(unix_seconds).ok().and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());
     let text = time.and_then(|time| time.format(&Rfc3339).ok());
@@ -105,7 +105,7 @@ fn programs(subject: &Subject<'_>) -> Answer {
     for (name, rule) in [("conntrack", CONNTRACK_FOR_KUBEADM), ("losetup", LOSETUP_FOR_KUBEADM)] {
         match subject.applies(&rule) {
             Applies::Yes => needed.extend(missing(&[name])),
-            // Some versions refuse to go on without it.
+            // Some versions of kubeadm refuse to continue without it.
             Applies::DependsOnVersion => wanted.extend(missing(&[name])),
             Applies::No => {}
         }

@@ -1,8 +1,8 @@
-//! Certificates of a standing cluster are renewed on a host, and get other names.
+//! Renews the certificates of an existing cluster on a host, and adds names to them.
 //!
-//! [`renew`] makes new ones, [`restart`] has the programs that use them read them, [`sans`] adds names to the API server's. What is
-//! under way is kept in [`pending`], so that a run that was cut off is completed by the next. All of it works from what the host has
-//! on record ([`Standing`](crate::standing::Standing)); no bundle is needed.
+//! [`renew`] makes new certificates, [`restart`] makes programs read them, and [`sans`] adds names to the API server's certificate.
+//! Unfinished work is recorded in [`pending`], so that the next run completes one that was cut off. All of it works from the host's records
+//! ([`Standing`](crate::standing::Standing)); no bundle is needed.
 
 mod pending;
 pub mod renew;

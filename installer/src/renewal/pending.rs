@@ -1,4 +1,4 @@
-//! What a renewal has still to do, kept on the host from before its first change until its end.
+//! The unfinished work of a renewal, recorded on the host from before its first change until its end.
 
 use std::collections::BTreeSet;
 
@@ -8,11 +8,11 @@ use super::restart::Component;
 use crate::certificates::Renewable;
 use crate::host::unfinished::UnfinishedWork;
 
-/// What is still to do.
+/// The work that is left to do.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Pending {
-    /// Whether the API server's certificate and the cluster's configuration lack names that the records have.
+    /// Whether the names of the records are still missing in the API server's certificate and the cluster's configuration.
     pub names: bool,
     /// Certificates to make.
     pub renew: BTreeSet<Renewable>,

@@ -22,17 +22,17 @@ use crate::kubeadm::{self, CONFIG_PATH};
 use crate::step_progress::StepProgress;
 use crate::steps::{etcd, kubeconfig};
 
-/// Which certificates are renewed.
+/// The selection of certificates to renew.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Selection {
-    /// Every one that kinstall renews.
+    /// Every certificate that kinstall renews.
     All,
-    /// Those with these names.
+    /// The certificates with these names.
     Named(BTreeSet<Renewable>),
-    /// Those with fewer days left, and those that are not good.
+    /// Certificates with fewer days left than `days`, and those that are not good.
     Due {
-        /// The days.
+        /// The number of days.
         days: u32,
     },
 }
@@ -49,7 +49,7 @@ pub struct RenewalReport {
     pub resumed: bool,
 }
 
-/// What a renewal has to do on a host: what was selected, and what a run that was cut off left.
+/// The work of a renewal on a host: the selected certificates, and the rest of a run that was cut off.
 pub fn plan(host: &Host, inputs: &Inputs<'_>, selection: &Selection) -> anyhow::Result<(Pending, RenewalReport)> {
     let mut pending = Pending::read(host)?;
     let resumed = !pending.is_empty();
@@ -62,7 +62,7 @@ pub fn plan(host: &Host, inputs: &Inputs<'_>, selection: &Selection) -> anyhow::
     Ok((pending, RenewalReport { renewed, restarted, resumed }))
 }
 
-/// Refuses names that none of the hosts has, before anything is changed.
+/// Refuses names of certificates that no host has, before anything is changed.
 pub fn refuse_absent<'a>(
     selection: &Selection,
     reports: impl IntoIterator<Item = &'a RenewalReport>,
@@ -93,19 +93,19 @@ fn selected(host: &Host, inputs: &Inputs<'_>, selection: &Selection) -> anyhow::
 pub struct Renewal<'a> {
     /// The host.
     pub host: &'a mut Host,
-    /// What is decided on.
+    /// The inputs of decisions about the host.
     pub inputs: Inputs<'a>,
-    /// The API server's certificate for etcd from a host that has etcd's authority, for one that has not.
+    /// The API server's certificate for etcd, made on a host that has etcd's authority; for a host that does not have it.
     pub etcd_client: Option<&'a EtcdClient>,
-    /// Is told what is being done.
+    /// Receives reports of what is being done.
     pub progress: &'a dyn StepProgress,
 }
 
 impl Renewal<'_> {
-    /// Does what is `pending`, from wherever a run before was cut off.
+    /// Does the `pending` work, from wherever an earlier run was cut off.
     ///
     /// # Errors
-    /// The first that happens. The programs after it are not restarted; the next run goes on there.
+    /// The first error. The programs after it are not restarted; the next run resumes there.
     pub fn run(&mut self, mut pending: Pending) -> anyhow::Result<()> {
         self.host.sweep_incomplete().context("while removing what a run that was cut off left")?;
         if pending.restart.contains(&Component::Etcd) {
@@ -151,7 +151,7 @@ impl Renewal<'_> {
             | Renewable::ControllerManagerConf
             | Renewable::SchedulerConf => aside::renew(self.host, name, Names::Kept),
             Renewable::KubeletServer => {
-                // The kubelet makes it at its next start, which follows.
+                // The kubelet makes it at its next start, which follows here.
                 self.host.remove_file(KUBELET_SERVER)?;
                 self.host.remove_file(KUBELET_SERVER_KEY)?;
                 Ok(())
@@ -160,7 +160,7 @@ impl Renewal<'_> {
     }
 }
 
-/// Writes kubeadm's configuration as the records have it, makes the certificate by it, and tells the cluster.
+/// Writes kubeadm's configuration from the records, makes the certificate with it, and uploads it to the cluster.
 fn put_names_in_place(host: &mut Host, inputs: &Inputs<'_>) -> anyhow::Result<()> {
     let configuration = kubeadm::configuration(inputs)?;
     host.write_file(CONFIG_PATH, configuration.as_bytes(), 0o600)?;

@@ -1,4 +1,5 @@
-//! Has the programs of a host read their new certificates or settings: one after another, each only when the one before is healthy.
+//! Makes the programs of a host read their new certificates or settings: one program after another, each only when the one before is
+//! healthy.
 
 use std::time::Duration;
 
@@ -89,7 +90,7 @@ pub fn restart(
     }
 }
 
-/// The kubelet signs itself a certificate when it starts and has none.
+/// A kubelet that starts without a certificate signs one for itself.
 fn restart_kubelet(host: &Host, progress: &dyn StepProgress) -> anyhow::Result<()> {
     host.run(&Command::new("systemctl", ["restart", KUBELET_UNIT]))?;
     until(progress, "the kubelet", KUBELET_WITHIN, || {
@@ -100,7 +101,7 @@ fn restart_kubelet(host: &Host, progress: &dyn StepProgress) -> anyhow::Result<(
     .context("`journalctl -u kubelet` has its log")
 }
 
-/// Refuses to restart the member of etcd while that would take the majority from etcd.
+/// Refuses to restart the member of etcd if etcd would lose its majority.
 pub fn refuse_loss_of_majority(host: &Host, inputs: &Inputs<'_>) -> anyhow::Result<()> {
     let all: Vec<_> = inputs.topology.with(Role::Etcd).map(|member| member.address).collect();
     let mut healthy = 0;
@@ -117,7 +118,8 @@ pub fn refuse_loss_of_majority(host: &Host, inputs: &Inputs<'_>) -> anyhow::Resu
     .hint("bring the other members up first; `kinstall status` and `journalctl -u etcd` there say more")
 }
 
-/// Whether one of `all` members may restart while `healthy` of the others are. Of one or two, none can without an interruption.
+/// Whether one of `all` members may restart while `healthy` of the others are healthy. With one or two members, no restart is without an
+/// interruption.
 fn may_restart(all: usize, healthy: usize) -> bool {
     all < 3 || healthy > all / 2
 }

@@ -1,5 +1,5 @@
-//! Adds names and addresses to the certificate of a standing cluster's API server: in the records of the host, in kubeadm's
-//! configuration, there and in the cluster, and in the certificate. Joins, renewals and later runs then keep them.
+//! Adds names and addresses to the certificate of an existing cluster's API server: in the records of the host, in kubeadm's configuration
+//! on the host and in the cluster, and in the certificate. Joins, renewals and later runs then keep them.
 
 use std::net::IpAddr;
 
@@ -35,7 +35,7 @@ pub struct SansReport {
     pub restarted: Vec<Component>,
 }
 
-/// `spec` with these names for its API server as well.
+/// `spec` with these additional names for its API server.
 #[must_use]
 pub fn with_names(spec: &ClusterSpec, names: &[String]) -> ClusterSpec {
     let mut spec = spec.clone();
@@ -47,7 +47,7 @@ pub fn with_names(spec: &ClusterSpec, names: &[String]) -> ClusterSpec {
     spec
 }
 
-/// Refuses, before anything is changed, a host whose API server cannot get further names.
+/// Refuses, before anything is changed, a host whose API server cannot get additional names.
 pub fn refuse_unsuitable(host: &Host, standing: &Standing) -> anyhow::Result<()> {
     let inputs = standing.inputs();
     if !inputs.has(Role::ControlPlane) {
@@ -70,7 +70,7 @@ pub fn refuse_unsuitable(host: &Host, standing: &Standing) -> anyhow::Result<()>
     }
 }
 
-/// Gives the API server of this host these names as well.
+/// Adds these names to this host's API server.
 pub fn add(host: &mut Host, names: &[String], progress: &dyn StepProgress) -> anyhow::Result<SansReport> {
     let standing = Standing::find(host)?;
     refuse_unsuitable(host, &standing)?;
@@ -83,7 +83,7 @@ pub fn add(host: &mut Host, names: &[String], progress: &dyn StepProgress) -> an
     if missing.is_empty() && spec == before && pending.is_empty() {
         return Ok(SansReport { certificate_sans, ..SansReport::default() });
     }
-    // First of all, so that a run that is cut off is completed by the next, whatever that is.
+    // First of all, so that any next run completes one that is cut off.
     pending.names = true;
     pending.restart.insert(Component::KubeApiserver);
     pending.keep(host)?;
@@ -94,7 +94,7 @@ pub fn add(host: &mut Host, names: &[String], progress: &dyn StepProgress) -> an
     Ok(SansReport { added: missing, certificate_sans, restarted })
 }
 
-/// Those of `names` that the certificate of this host's API server does not have. One that cannot be read has none.
+/// Those of `names` that the certificate of this host's API server lacks. A certificate that cannot be read has no names.
 fn missing(host: &Host, names: &[String]) -> Vec<String> {
     let present = read(host, &format!("{PKI}/{}.crt", Renewable::Apiserver));
     let present = present.map(|chain| chain[0].names.clone()).unwrap_or_default();

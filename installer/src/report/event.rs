@@ -175,7 +175,7 @@ pub enum Event {
 
 /// Receives events.
 pub trait Observer: StepProgress {
-    /// Takes note of an event.
+    /// Receives an event.
     fn event(&self, event: &Event);
 }
 
@@ -189,8 +189,7 @@ pub struct Source {
 }
 
 impl Event {
-    /// The line or lines that people read; `None` where only a progress bar shows it. `source` is the host, where there are
-    /// several.
+    /// The line or lines for people; `None` if only a progress bar shows the event. `source` is the host, if there are several.
     pub(super) fn text(&self, source: Option<&Source>) -> Option<String> {
         Some(match self {
             Self::Opened { kubernetes_version, signers, .. } => {
@@ -214,7 +213,7 @@ impl Event {
             Self::StepDone { step, title, changed: true, seconds, number, of } => {
                 format!("[{number:2}/{of}] {step}: {title} … done in {seconds:.1} s")
             }
-            // Of many hosts, only what changed is worth a line.
+            // With many hosts, only changes get a line.
             Self::StepDone { step, title, changed: false, number, of, .. } if source.is_none() => {
                 format!("[{number:2}/{of}] {step}: {title} … unchanged")
             }

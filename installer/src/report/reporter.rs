@@ -1,4 +1,4 @@
-//! Shows what one host or many are doing: lines and progress bars for people, one JSON event a line for programs.
+//! Shows what one host or many are doing: lines and progress bars for people, one JSON event on each line for programs.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::config::DnsName;
 use crate::stage::Stage;
 use crate::step_progress::StepProgress;
 
-/// Who reads what is shown.
+/// The reader of the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Audience {
     People,
@@ -22,12 +22,12 @@ enum Audience {
     Nobody,
 }
 
-/// The terminal, or the program that reads standard output. Clones show on the same one.
+/// The terminal, or the program that reads standard output. Clones share it.
 #[derive(Clone)]
 pub struct Console {
     audience: Audience,
     bars: MultiProgress,
-    /// The length of the longest host name; lines about hosts are aligned by it.
+    /// The length of the longest host name; lines about hosts are aligned to it.
     name_width: usize,
 }
 
@@ -48,19 +48,19 @@ impl Console {
     /// Writes a line for people; programs do not get it.
     pub fn line(&self, text: &str) {
         if self.audience == Audience::People {
-            // The work goes on when nobody reads any more.
+            // The work continues when nobody reads the output any more.
             self.bars.suspend(|| drop(output::note(text)));
         }
     }
 
-    /// Writes for people what the command was asked for; it goes to standard output.
+    /// Writes the result of a command for people, to standard output.
     pub fn result(&self, text: &str) {
         if self.audience == Audience::People {
             self.bars.suspend(|| drop(print_text(text)));
         }
     }
 
-    /// Shows an event that is about no single host.
+    /// Shows an event that does not belong to a single host.
     pub fn event(&self, event: &Event) {
         self.show(event, None);
     }
@@ -70,14 +70,14 @@ impl Console {
         self.show(event, Some(&Source { host: host.clone(), stage }));
     }
 
-    /// Shows an event about one of many hosts to programs only, where people get it in another form.
+    /// Shows an event about one of many hosts to programs only; people get it in another form.
     pub fn event_for_programs(&self, host: &DnsName, stage: Stage, event: &Event) {
         if self.audience == Audience::Programs {
             self.show(event, Some(&Source { host: host.clone(), stage }));
         }
     }
 
-    /// Shows what one of many hosts is doing until it is dropped.
+    /// Shows what one of many hosts is doing, until it is dropped.
     #[must_use]
     pub fn reporter(&self, host: &DnsName, stage: Stage) -> Reporter {
         let reporter = Reporter::on(self.clone(), Some(Source { host: host.clone(), stage }));
@@ -88,7 +88,7 @@ impl Console {
     fn show(&self, event: &Event, source: Option<&Source>) {
         match self.audience {
             Audience::Nobody => {}
-            // The work goes on when nobody reads any more.
+            // The work continues when nobody reads the output any more.
             Audience::Programs => drop(print_json(&EventLine { schema: SCHEMA, event, source })),
             Audience::People => {
                 if let Event::StepPlanned { step, title, reason } = event {
@@ -104,7 +104,7 @@ impl Console {
         }
     }
 
-    /// What begins each line about a host where there are several.
+    /// The beginning of each line about a host, if there are several hosts.
     fn prefix(&self, source: Option<&Source>) -> String {
         source.map(|source| format!("{:width$}  ", source.host.as_str(), width = self.name_width)).unwrap_or_default()
     }
@@ -135,7 +135,7 @@ impl Reporter {
         Self::on(Console::new(format, std::iter::empty()), None)
     }
 
-    /// Shows nothing: for commands whose result for programs is one value.
+    /// Shows nothing: for commands whose result for programs is a single document.
     #[must_use]
     pub fn silent() -> Self {
         Self::on(Console::shown_to(Audience::Nobody, ProgressDrawTarget::hidden(), 0), None)
@@ -196,7 +196,7 @@ impl Reporter {
                 let step = message.split(" · ").next().unwrap_or_default();
                 self.bar.set_message(format!("{step} · {text}"));
             }
-            // One of many hosts keeps its place until its stage ends.
+            // With many hosts, each keeps its place until its stage ends.
             Event::StepDone { .. } if self.source.is_none() => self.hide(),
             _ => {}
         }

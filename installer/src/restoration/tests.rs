@@ -40,7 +40,7 @@ fn restoration(version: &str, spec: &str) -> Restoration {
     let bytes = write::write(Vec::new(), &list, &files, b"snapshot".as_slice(), &key, &seal).unwrap();
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(&bytes).unwrap();
-    // The open file is all that is needed.
+    // The open file is enough; its name may be gone.
     let file = fs::File::open(file.path()).unwrap();
     Restoration::verify(file, Opener::Identities(vec![Box::new(identity)]), vec![key.verifying_key()]).unwrap()
 }
@@ -154,7 +154,7 @@ fn a_host_that_joins_the_restored_cluster_keeps_which_backup_it_is_of() {
         begin(&mut bench.host(), of.list(), share, |to| of.copy_snapshot(to)).unwrap();
         RestorationMark::read(&bench.host()).unwrap()
     };
-    // What was given up before its first step leaves nothing.
+    // A restoration that was abandoned before its first step leaves nothing.
     for share in [Share::ALL, Share { data: true, begins: false }, Share { data: false, begins: false }] {
         assert_eq!(begun(share), Some(RestorationMark { list, share, is_data_made: false }));
         assert_eq!(awaits_kubeadm(&bench.host()), share.begins);
@@ -177,7 +177,7 @@ fn data_and_keys_come_before_what_would_make_them_anew() {
         first[from..from + 7],
         ["restored-data", "etcd", "etcd-client", "shared-keys", "kubeadm-config", "control-plane", "restored-objects"]
     );
-    // Another member has the data too, and leaves the objects to the first, whatever it was before.
+    // Another member has the data too, and leaves the objects to the first host, whatever the other's former share.
     for begins in [false, true] {
         let other = ids("c2", Share { data: true, begins });
         assert!(other.contains(&"restored-data") && !other.contains(&"restored-objects"), "{other:?}");

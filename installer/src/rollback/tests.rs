@@ -30,7 +30,7 @@ fn records(list: &BundleList) -> Records {
     Records { list_bytes: list.to_bytes(), signatures: vec![], keys: vec![], spec, name: None }
 }
 
-/// A host with programs that answer; each call of one that the root's `cut` names ends the rollback.
+/// A host with programs that answer; a call of the program in the root's file `cut` ends the rollback.
 fn programs(root: &Path, command: &Command) -> Option<String> {
     let called = command.to_string();
     if fs::read_to_string(root.join("cut")).is_ok_and(|cut| called.contains(&cut)) {
@@ -61,7 +61,7 @@ fn programs(root: &Path, command: &Command) -> Option<String> {
     }
 }
 
-/// A host whose upgrade from 1.35.4 to 1.36.3 had changed everything and then failed.
+/// A host whose upgrade from 1.35.4 to 1.36.3 failed after everything was changed.
 fn upgraded(etcd_before: &str, etcd_after: &str) -> (Bench, BundleList) {
     let bench = Bench::with_programs(programs);
     let (before, after) = (list("1.35.4", etcd_before), list("1.36.3", etcd_after));
@@ -106,7 +106,7 @@ fn decide(bench: &Bench, list: &BundleList, store: Store) -> anyhow::Result<Roll
     with_inputs(list, |inputs| Rollback::decide(&bench.host(), &records(list), inputs, store))
 }
 
-/// All of it, as the command does it.
+/// The complete rollback, as the command does it.
 fn roll_back(bench: &Bench, list: &BundleList) -> anyhow::Result<()> {
     let rollback = decide(bench, list, Store::KeptIfReadable)?;
     let mut host = bench.host();

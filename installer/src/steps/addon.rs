@@ -1,4 +1,4 @@
-//! Add-ons of the bundle: objects that their manifests describe, applied to the API.
+//! Add-ons of the bundle: applies the objects of their manifests to the API.
 
 use anyhow::Context as _;
 use kbundle_format::{Entry, EntryKind};
@@ -15,7 +15,7 @@ fn manifests<'a>(inputs: &Inputs<'a>, name: &str) -> impl Iterator<Item = &'a En
     inputs.list.entries.iter().filter(is_wanted)
 }
 
-/// The objects of an add-on's manifests, as they are there.
+/// The objects of an add-on's manifests, unchanged.
 pub fn objects(context: &Context<'_>, name: &str) -> anyhow::Result<Vec<Value>> {
     let mut objects = Vec::new();
     for entry in manifests(context, name) {
@@ -26,7 +26,7 @@ pub fn objects(context: &Context<'_>, name: &str) -> anyhow::Result<Vec<Value>> 
     Ok(objects)
 }
 
-/// Whether the API has all of them.
+/// Whether the API has all objects.
 pub fn check(context: &Context<'_>, objects: &[Value]) -> anyhow::Result<Check> {
     for object in objects {
         if !Kubectl::on(&context.host).has_object(object)? {
@@ -36,9 +36,9 @@ pub fn check(context: &Context<'_>, objects: &[Value]) -> anyhow::Result<Check> 
     Ok(Check::Done)
 }
 
-/// Gives them to the API.
+/// Applies the objects to the API.
 pub fn apply(context: &Context<'_>, objects: Vec<Value>) -> anyhow::Result<()> {
-    // Definitions of further kinds come first, but the API knows a new kind only a moment later. So do namespaces.
+    // Definitions of new kinds come first, but the API knows a new kind only a moment later. The same holds for namespaces.
     let comes_first = |object: &Value| matches!(text(&object["kind"]), "CustomResourceDefinition" | "Namespace");
     let (first, others): (Vec<_>, Vec<_>) = objects.into_iter().partition(comes_first);
     for group in [first, others].into_iter().filter(|group| !group.is_empty()) {
@@ -48,14 +48,14 @@ pub fn apply(context: &Context<'_>, objects: Vec<Value>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Reads a file of YAML documents; empty ones are passed over.
+/// Reads a file of YAML documents; empty documents are skipped.
 pub fn parse(bytes: &[u8]) -> anyhow::Result<Vec<Value>> {
     let documents = serde_yaml::Deserializer::from_slice(bytes);
     let objects: Result<Vec<_>, _> = documents.map(Value::deserialize).collect();
     Ok(objects?.into_iter().filter(|object| !object.is_null()).collect())
 }
 
-/// A value's text, empty where it has none.
+/// A value's text; empty if it has none.
 #[must_use]
 pub fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()

@@ -1,4 +1,4 @@
-//! Comments out what files of others set at boot against the cluster: a hardening guide's `net.ipv4.ip_forward = 0`.
+//! Comments out settings in others' files that would break the cluster at boot, such as a hardening guide's `net.ipv4.ip_forward = 0`.
 
 use std::collections::BTreeSet;
 
@@ -47,7 +47,7 @@ impl Step for BootSettings {
     }
 }
 
-/// Those that undo what this cluster needs.
+/// The conflicts with settings that this cluster needs.
 fn conflicts(context: &Context<'_>) -> Result<Vec<BootConflict>, HostError> {
     let found = boot_conflicts(&context.host, &context.facts.kernel.sysctls)?.into_iter();
     Ok(found.filter(|found| found.concerns(&context.spec.network)).collect())

@@ -13,7 +13,7 @@ const SERVICE: &str = "kinstall-certificates.service";
 const SERVICE_PATH: &str = "/etc/systemd/system/kinstall-certificates.service";
 const TIMER_PATH: &str = "/etc/systemd/system/kinstall-certificates.timer";
 
-/// Has certificates renewed before they end. The program that the timer runs is put in place by [`ImageKeeper`](super::ImageKeeper).
+/// Sets up the timer that renews certificates before they end. [`ImageKeeper`](super::ImageKeeper) puts the timer's program in place.
 pub struct CertificateTimer;
 
 impl Step for CertificateTimer {
@@ -64,13 +64,13 @@ fn files(inputs: &Inputs<'_>) -> [(&'static str, String); 2] {
     ]
 }
 
-/// The line by which control planes answer kubelets, which ask again before their certificates end.
+/// The line with which control planes approve requests of kubelets, which ask again before their certificates end.
 fn approve(inputs: &Inputs<'_>) -> &'static str {
     let answers = inputs.has(Role::ControlPlane) && kubelets_are_signed(inputs.spec);
     if answers { "ExecStart=/usr/local/bin/kinstall certs approve\n" } else { "" }
 }
 
-/// The hour of the day in which this host renews. Workers, on which only the kubelet restarts, share the first.
+/// The hour of the day in which this host renews. Workers share the first hour, since only their kubelet restarts.
 fn hour(inputs: &Inputs<'_>) -> String {
     let mut control_planes = inputs.topology.with(Role::ControlPlane);
     let place = control_planes.position(|member| member == inputs.topology.this());

@@ -1,7 +1,7 @@
 //! Charts of the bundle that the description lists: releases of the bundle's own helm, so that `helm list` and `helm rollback` work.
 //!
-//! A revision's description holds the digests of its chart and values: by it a second run sees that there is nothing to do. After a rollback, or an
-//! upgrade by somebody else, the description is another one, and the chart of the bundle is installed again.
+//! A revision's description holds the digests of its chart and values: from it a second run sees that there is nothing to do. After a
+//! rollback or somebody else's upgrade, the description differs, and the bundle's chart is installed again.
 
 use kbundle_format::{Entry, EntryKind};
 
@@ -10,7 +10,7 @@ use crate::helm::{Helm, ReleaseRequest};
 use crate::host::Host;
 use crate::inputs::Inputs;
 
-/// Where charts and values lie for helm.
+/// Holds charts and values for helm.
 const DIRECTORY: &str = "/var/lib/kinstall/charts";
 
 /// A chart of the bundle: `charts/NAMESPACE/RELEASE/chart.tgz`, and `values-01.yaml` and so on beside it.
@@ -46,14 +46,14 @@ impl<'a> Chart<'a> {
         format!("{} {}", self.release, version.unwrap_or("of an unknown version"))
     }
 
-    /// What a revision with this content says of itself.
+    /// The description of a revision with this content.
     fn description(&self) -> String {
         let values: Vec<_> = self.values.iter().map(|entry| entry.digest.to_string()).collect();
         let values = if values.is_empty() { "none".to_owned() } else { values.join(" ") };
         format!("kinstall: chart {}, values {values}", self.archive.digest)
     }
 
-    /// Puts a file of it where helm reads it. Values may be secret.
+    /// Puts a file of the chart where helm reads it. Values may be secret.
     fn place(context: &mut Context<'_>, entry: &Entry) -> anyhow::Result<String> {
         let path = format!("{DIRECTORY}/{}", entry.path.as_str().trim_start_matches("charts/"));
         let content = context.bundle.read_entry(entry)?;
@@ -62,7 +62,7 @@ impl<'a> Chart<'a> {
     }
 }
 
-/// Why the cluster does not have the chart as the bundle has it.
+/// Why the cluster does not have the chart in the bundle's version.
 pub fn unlike(host: &Host, chart: &Chart<'_>) -> anyhow::Result<Option<String>> {
     let helm = Helm::on(host);
     let release = chart.release;
@@ -79,7 +79,7 @@ pub fn unlike(host: &Host, chart: &Chart<'_>) -> anyhow::Result<Option<String>> 
     })
 }
 
-/// Installs the chart, or makes its release what the bundle has, and waits until all of it is ready.
+/// Installs the chart, or upgrades its release to the bundle's chart, and waits until all of it is ready.
 pub fn install(context: &mut Context<'_>, chart: &Chart<'_>) -> anyhow::Result<()> {
     context.progress.detail(&format!("{}, until all of it is ready", chart.title()));
     let archive = Chart::place(context, chart.archive)?;

@@ -1,4 +1,4 @@
-//! containerd: configuration, registries, unit, and `crictl.yaml`, so that `crictl` finds it.
+//! containerd: its configuration, registries and unit, and `crictl.yaml` for crictl.
 
 mod registries;
 
@@ -19,8 +19,8 @@ pub const UNIT: &str = "containerd.service";
 const UNIT_PATH: &str = "/etc/systemd/system/containerd.service";
 const CONFIG_PATH: &str = "/etc/containerd/config.toml";
 const CRICTL_PATH: &str = "/etc/crictl.yaml";
-/// What it and the containers fill: images and snapshots, state, the socket of its resource interface (NRI, on from 2.0),
-/// plugins of its own, network configurations, address leases.
+/// Directories that containerd and the containers fill: images and snapshots, state, the socket of its resource interface (NRI, on from
+/// 2.0), plugins of its own, network configurations, address leases.
 const TREES: [&str; 7] = [
     "/var/lib/containerd",
     "/run/containerd",
@@ -78,7 +78,7 @@ impl Step for Containerd {
         for folder in stale {
             host.remove_claimed(&folder)?;
         }
-        // Containers live on through a restart.
+        // Containers keep running through a restart.
         host.restart_unit(UNIT).context("while starting containerd; `journalctl -u containerd` has its log")?;
         answers(host)?.map_err(|said| anyhow::anyhow!("containerd was started but does not answer: {said}"))
     }
@@ -88,7 +88,7 @@ impl Step for Containerd {
     }
 }
 
-/// What is written, by path.
+/// The files to write, by path.
 fn files(inputs: &Inputs<'_>) -> anyhow::Result<Vec<(String, String)>> {
     let version =
         inputs.version_of(ComponentName::Containerd).context("the bundle has no containerd for this platform")?;
@@ -104,9 +104,9 @@ fn files(inputs: &Inputs<'_>) -> anyhow::Result<Vec<(String, String)>> {
     Ok(own.chain(registries::files(&inputs.spec.registries)).collect())
 }
 
-/// The configuration for containerd `version`, in the form that it would migrate others to at every start.
+/// The configuration for containerd `version`, in its newest form: containerd would migrate an older form at every start.
 fn config(version: &str, pause: &str, can_lower_oom_score: bool) -> String {
-    // Pods ask for scores lower than containerd's own; on a host inside of a container the kernel forbids that.
+    // Pods ask for lower scores than containerd's own; on a host inside of a container, the kernel forbids that.
     let restrict = if can_lower_oom_score { "false" } else { "true" };
     let common = [("pause", pause), ("restrict_oom_score_adj", restrict)];
     let form = Form::of(version);
@@ -123,16 +123,16 @@ fn config(version: &str, pause: &str, can_lower_oom_score: bool) -> String {
     }
 }
 
-/// How a version of containerd has its configuration written.
+/// The form of the configuration of a version of containerd.
 struct Form {
     /// `version` in the file.
     number: u8,
-    /// The releases that read it without a word, for people.
+    /// The releases that read it without a warning, for people.
     release: &'static str,
     cni_plugins: CniPlugins,
 }
 
-/// How it is told where the plugins of the CNI lie.
+/// The key for the directories of CNI plugins.
 enum CniPlugins {
     Directory,
     Directories,
@@ -155,7 +155,7 @@ impl Form {
     }
 }
 
-/// Whether containerd and its CRI plugin answer; if not, what they said.
+/// Whether containerd and its CRI plugin answer; if not, their message.
 fn answers(host: &Host) -> anyhow::Result<Result<(), String>> {
     let socket = CRI_SOCKET.trim_start_matches("unix://");
     for command in [

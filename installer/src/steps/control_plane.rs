@@ -1,5 +1,5 @@
-//! The control plane, by `kubeadm init` on the first host and `kubeadm join` on others: whether it is there and whole. How kubeadm is
-//! run: [`crate::kubeadm::run`].
+//! The control plane, by `kubeadm init` on the first host and `kubeadm join` on others: checks whether it exists and is complete.
+//! [`crate::kubeadm::run`] runs kubeadm.
 
 use kbundle_format::Role;
 
@@ -14,7 +14,7 @@ use crate::version_rules::kubernetes::SUPER_ADMIN_KUBECONFIG;
 use crate::wait::{Look, Unheard, until};
 
 const ID: &str = "control-plane";
-/// What kubeadm marks the node of a control plane with.
+/// kubeadm marks the node of a control plane with this label.
 const NODE_LABEL: &str = "node-role.kubernetes.io/control-plane";
 
 /// Sets up the control plane.
@@ -34,7 +34,7 @@ impl Step for ControlPlane {
         inputs.has(Role::ControlPlane)
     }
 
-    /// Waits for the API server where the control plane was set up once: after a boot of the host it takes a while.
+    /// Waits for the API server if the control plane was set up before: after a boot of the host it takes a while.
     fn check(&self, context: &Context<'_>) -> anyhow::Result<Check> {
         if let Some(manifest) = STATIC_PODS.map(manifest_path).iter().find(|path| !context.host.exists(path)) {
             return needed(format!("{manifest} is not there"));
@@ -46,7 +46,7 @@ impl Step for ControlPlane {
             return needed(format!("the API server is not ready: {said}"));
         }
         let api = Kubectl::on(&context.host);
-        // kubeadm gives its group a role well after the API server is ready.
+        // kubeadm gives its group a role some time after the API server is ready.
         let may_lack_rights = SUPER_ADMIN_KUBECONFIG.holds(context.list.kubernetes_version);
         if may_lack_rights && !is_set_up(&context.host) && !api.may_do_all()? {
             return needed("an earlier run of kubeadm ended before it gave the administrator rights");
@@ -82,19 +82,19 @@ impl Step for ControlPlane {
             join::join(context)?;
             context.kubeadm().wait_for_own_api()?;
         }
-        // A run before may have been cut off, and members have come or gone since.
+        // An earlier run may have been cut off, and members may have come or gone since.
         if asks_every_etcd_member(context)? { Ok(()) } else { tell_etcd_members(context) }
     }
 }
 
-/// Whether the API server of this host is told of just the members of etcd that there are.
+/// Whether the API server of this host uses exactly the present members of etcd.
 fn asks_every_etcd_member(context: &Context<'_>) -> anyhow::Result<bool> {
     let manifest = context.host.read_text(&manifest_path("kube-apiserver"))?.unwrap_or_default();
     let flag = format!("- --etcd-servers={}", etcd_endpoints(context).join(","));
     Ok(manifest.lines().any(|line| line.trim() == flag))
 }
 
-/// Tells the API server, and hosts that join later, which members etcd has now.
+/// Gives the API server, and hosts that join later, the present members of etcd.
 fn tell_etcd_members(context: &mut Context<'_>) -> anyhow::Result<()> {
     context.kubeadm().renew_api_server()?;
     wait_for_api(context)?.map_err(|said| anyhow::anyhow!("the API server did not come back: {said}"))
@@ -106,7 +106,7 @@ pub fn is_set_up(host: &Host) -> bool {
     host.ledger().is_done(ID)
 }
 
-/// What kubeadm makes last of all, so that whatever comes before is there too, and what nothing works without.
+/// The objects that kubeadm makes last, so that everything before them exists too, and objects that are essential.
 ///
 /// Source: `printOrCreateKubeProxyObjects` of kubeadm's `app/phases/addons/proxy`, and the order of phases in `app/cmd/init.go`;
 /// the same in 1.25.2 and 1.36.3.
@@ -121,7 +121,7 @@ fn objects(inputs: &Inputs<'_>) -> anyhow::Result<Vec<&'static str>> {
     Ok(objects)
 }
 
-/// Waits for an API server that was set up once and now starts, as after a boot. Does not wait for one that was never set up.
+/// Waits for an API server that was set up before and is starting, such as after a boot. Does not wait for one that was never set up.
 fn wait_for_api(context: &Context<'_>) -> anyhow::Result<Result<(), String>> {
     let api = Kubectl::on(&context.host);
     if !is_set_up(&context.host) {
@@ -135,7 +135,7 @@ fn wait_for_api(context: &Context<'_>) -> anyhow::Result<Result<(), String>> {
         })
     });
     match ready {
-        // It tells nothing of the API server.
+        // This error says nothing about the API server.
         Err(error) if error.is::<Unheard>() => Err(error),
         ready => Ok(ready.map_err(|error| error.to_string())),
     }
@@ -150,7 +150,7 @@ mod tests {
     use crate::fixture::bench::{Bench, KUBECONFIG};
     use crate::join_material::JoinMaterial;
 
-    /// A cluster that lacks what lies in the root's `cut`, until kubeadm makes it.
+    /// A cluster without the objects in the root's `cut`, until kubeadm makes them.
     fn programs(root: &std::path::Path, command: &crate::host::Command) -> Option<String> {
         const FORBIDDEN: &str = "fails: Error from server (Forbidden): User \"kubernetes-admin\" cannot get resource";
         let lacks = |what: &str| root.join("cut").join(what.replace('/', "-")).exists();
@@ -198,7 +198,7 @@ mod tests {
         cluster
     }
 
-    /// The first control plane, once the kubelet has brought the API server up; kubeadm made all but `lacking`.
+    /// The first control plane, after the kubelet has started the API server; kubeadm made everything but `lacking`.
     fn cut_off(cluster: &Cluster, lacking: &[&str]) -> Bench {
         let bench = Bench::with_programs(programs);
         bench.file("proc/uptime", "");

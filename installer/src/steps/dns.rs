@@ -1,6 +1,6 @@
-//! CoreDNS on a host that knows no name server: it ends at once when told to forward to none.
+//! CoreDNS on a host without name servers: it ends at once if it has to forward to none.
 //!
-//! Done before the network lets its pods start, so that they never fail.
+//! The step comes before the network lets CoreDNS's pods start, so that they never fail.
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
@@ -63,7 +63,7 @@ fn corefile(object: &Value) -> anyhow::Result<&str> {
     object["data"]["Corefile"].as_str().context("the ConfigMap coredns has no Corefile")
 }
 
-/// The Corefile without its `forward` to the host's name servers; `None` where it has none.
+/// The Corefile without its `forward` to the host's name servers; `None` if it has none.
 fn without_forward(corefile: &str) -> Option<String> {
     let mut kept = String::new();
     let mut found = false;

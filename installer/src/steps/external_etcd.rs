@@ -1,4 +1,4 @@
-//! An etcd of the site's own: whether its files are on this control plane, before anything is changed.
+//! An etcd of the site's own: checks that its files are on this control plane, before anything is changed.
 
 use kbundle_format::Role;
 
@@ -7,7 +7,7 @@ use crate::failure::Advise;
 use crate::host::Host;
 use crate::inputs::Inputs;
 
-/// Looks for the files by which the API server reaches the site's etcd. Whether etcd answers and is new enough, kubeadm asks itself.
+/// Checks the files with which the API server reaches the site's etcd. kubeadm itself checks whether etcd answers and is new enough.
 pub struct ExternalEtcd;
 
 impl Step for ExternalEtcd {
@@ -31,7 +31,7 @@ impl Step for ExternalEtcd {
         }
     }
 
-    /// kinstall has nothing to make them from.
+    /// kinstall cannot make these files.
     fn apply(&self, context: &mut Context<'_>) -> anyhow::Result<()> {
         let Some((key, path)) = missing(&context.host, context) else { return Ok(()) };
         let error =

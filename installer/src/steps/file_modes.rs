@@ -1,13 +1,13 @@
-//! Modes of files that others write: the kubelet's configuration, which kubeadm leaves readable for everybody.
+//! Modes of files that others write: the kubelet's configuration, which kubeadm leaves readable for all users.
 
 use super::{Check, Context, Step, needed};
 use crate::inputs::Inputs;
 
-/// Files for root alone, by the CIS Kubernetes Benchmark (4.1.9). A later kubeadm writes into them and keeps their modes.
+/// Files that only root may read, by the CIS Kubernetes Benchmark (4.1.9). kubeadm later writes into them and keeps their modes.
 const CLOSED: [&str; 1] = [super::kubelet::CONFIG_PATH];
 const MODE: u32 = 0o600;
 
-/// Closes files of kubeadm to other users.
+/// Makes files of kubeadm unreadable for other users.
 pub struct FileModes;
 
 impl Step for FileModes {

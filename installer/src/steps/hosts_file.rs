@@ -66,21 +66,21 @@ fn wanted(text: &str, inputs: &Inputs<'_>) -> String {
     marked::with_block(text, &lines)
 }
 
-/// Whether the site's DNS alone knows where the load balancer is; what stood in this file would hide that.
+/// Whether only the site's DNS knows the load balancer's address; an entry in this file would hide that address.
 fn is_left_to_dns(inputs: &Inputs<'_>) -> bool {
     let api = &inputs.spec.api;
     api.load_balancer == LoadBalancer::External && api.address.is_none() && !inputs.has(Role::ControlPlane)
 }
 
-/// Where this host finds the API, best first. Programs that speak to it (Go's resolver) try one after the other, so that a
-/// host reaches it before its own API server or load balancer runs, and when that has stopped.
+/// The addresses at which this host reaches the API, best first. Clients (Go's resolver) try one after another. So the host reaches the API
+/// before its own API server or load balancer runs, and when that has stopped.
 fn api_addresses(inputs: &Inputs<'_>) -> Vec<IpAddr> {
     if is_left_to_dns(inputs) {
         return Vec::new();
     }
     let nearest = match inputs.spec.api.load_balancer {
         LoadBalancer::External => inputs.spec.api.address,
-        // A control plane has an API server of its own, and no need of one that may be another's.
+        // A control plane has its own API server, so it does not need an address that another one may hold.
         LoadBalancer::Vip => inputs.spec.api.address.filter(|_| !inputs.has(Role::ControlPlane)),
         LoadBalancer::NodeLocal => load_balancer::is_wanted(inputs).then_some(IpAddr::from([127, 0, 0, 1])),
     };

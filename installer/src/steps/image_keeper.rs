@@ -1,7 +1,7 @@
-//! The guard over images: a timer that puts back the names of those that were removed; see [`super::images`].
+//! The guard over images: a timer that restores the names of removed images; see [`super::images`].
 //!
-//! The kubelet deletes unused images when its disk runs full, whatever its thresholds say; containerd before 1.7 cannot tell
-//! it that they are pinned. What is deleted so frees nothing, since the content is kept.
+//! The kubelet deletes unused images when its disk is full, whatever its thresholds are; containerd before 1.7 cannot tell it that they are
+//! pinned. Such a deletion frees no room, since the content is kept.
 
 use kbundle_format::Hasher;
 use std::io;
@@ -21,7 +21,7 @@ const FILES: [(&str, &str); 2] = [
     ),
     ("/etc/systemd/system/kinstall-images.timer", include_str!("../../../manifests/templates/kinstall-images.timer")),
 ];
-/// The program that the timer runs: this one.
+/// The path of the timer's program, which is kinstall itself.
 const PROGRAM_PATH: &str = "/usr/local/bin/kinstall";
 const THIS_PROGRAM: &str = "/proc/self/exe";
 

@@ -1,4 +1,4 @@
-//! Joining a cluster that stands: by `kubeadm join`, with credentials that were handed over.
+//! Joins an existing cluster by `kubeadm join`, with credentials that were handed over.
 
 use std::net::SocketAddr;
 use std::thread;
@@ -19,14 +19,14 @@ use crate::version_rules::kubernetes::CRI_SOCKET_ANNOTATION;
 
 /// The kubelet's first credential: the token to join with.
 const BOOTSTRAP_KUBECONFIG: &str = "/etc/kubernetes/bootstrap-kubelet.conf";
-/// Before kubeadm is called again, when an API server was too slow for it.
+/// The pause before kubeadm is called again, if an API server was too slow for it.
 const PAUSE: Duration = Duration::from_secs(10);
-/// Long enough for a whole installation of many hosts, too short to be found later.
+/// Long enough for an installation of many hosts, too short for a token that is found later.
 pub const TOKEN_LIFE: Duration = Duration::from_hours(1);
-/// Where kubeadm notes on the node how the kubelet reaches containerd, while [`CRI_SOCKET_ANNOTATION`] holds.
+/// The annotation of a node in which kubeadm records how the kubelet reaches containerd, while [`CRI_SOCKET_ANNOTATION`] holds.
 const SOCKET_ANNOTATION: &str = "kubeadm.alpha.kubernetes.io/cri-socket";
 
-/// Makes credentials for other hosts to join with, good for `life`; `kubeadm token list` shows the `purpose`. Runs on a control plane.
+/// Makes credentials for other hosts to join with, valid for `life`; `kubeadm token list` shows the `purpose`. Runs on a control plane.
 pub fn credentials(host: &Host, inputs: &Inputs<'_>, life: Duration, purpose: &str) -> anyhow::Result<JoinCredentials> {
     let token = create_token(host, life, purpose).context("while making a token to join with")?;
     let authority = authority(host)?.with_context(|| format!("there is no {AUTHORITY_PATH}"))?;
@@ -36,12 +36,12 @@ pub fn credentials(host: &Host, inputs: &Inputs<'_>, life: Duration, purpose: &s
     Ok(JoinCredentials { api_server, token, authority_hash })
 }
 
-/// The certificate of the cluster's authority, PEM; nothing on a host that is in no cluster.
+/// The certificate of the cluster's authority in PEM; `None` on a host that is in no cluster.
 pub fn authority(host: &Host) -> Result<Option<String>, HostError> {
     host.read_text(AUTHORITY_PATH)
 }
 
-/// A host that only runs pods becomes a node.
+/// Makes a worker a node of the cluster.
 pub struct Join;
 
 impl Step for Join {
@@ -84,19 +84,19 @@ impl Step for Join {
         join(context)?;
         if load_balancer::is_wanted(context) {
             load_balancer::wait(context)?;
-            // Its connection goes past the load balancer, which did not run yet.
+            // Its present connection bypasses the load balancer, which did not run when it began.
             context.host.run(&Command::new("systemctl", ["restart", KUBELET_UNIT]))?;
         }
         Ok(())
     }
 }
 
-/// Whether the kubelet of this host has a credential of its own and runs.
+/// Whether the kubelet of this host has its own credential and runs.
 fn has_joined(host: &Host) -> anyhow::Result<bool> {
     Ok(kubelet_is_told(host)? && host.unit_state(KUBELET_UNIT)?.is_some_and(|state| state.is_active()))
 }
 
-/// Whether the token that a host joins with lies on it no more. kubeadm removes it at the end of its join.
+/// Whether the token for the join was removed from the host. kubeadm removes it at the end of its join.
 pub(super) fn check_credential_removed(host: &Host) -> anyhow::Result<Check> {
     if host.exists(BOOTSTRAP_KUBECONFIG) {
         return needed(format!("{BOOTSTRAP_KUBECONFIG} still exists, with a token in it"));
@@ -104,7 +104,7 @@ pub(super) fn check_credential_removed(host: &Host) -> anyhow::Result<Check> {
     Ok(Check::Done)
 }
 
-/// Removes that token where the kubelet's own credential works, so that it is needed no more; `true` when there was one.
+/// Removes that token if the kubelet's own credential works, so that the token is not needed any more; `true` if there was one.
 pub(super) fn remove_credential(context: &mut Context<'_>) -> anyhow::Result<bool> {
     let host = &context.host;
     if !host.exists(BOOTSTRAP_KUBECONFIG) || !has_joined(host)? {
@@ -130,7 +130,7 @@ pub(super) fn join(context: &mut Context<'_>) -> anyhow::Result<()> {
     context.kubeadm().wait_for_another()?;
     context.host.write_file(JOIN_PATH, configuration.as_bytes(), 0o600)?;
     let joined = run_join(context).and_then(|()| remove_credential(context).map(drop));
-    // It holds a credential, so it goes whatever came of it.
+    // It holds a credential, so it is removed even if the join failed.
     let removed = context.host.remove_file(JOIN_PATH);
     joined?;
     removed?;
@@ -166,7 +166,7 @@ mod tests {
     use crate::fixture::bench::Bench;
     use crate::join_material::JoinMaterial;
 
-    /// A kubelet that runs and a cluster that knows its node.
+    /// A running kubelet, and a cluster that knows its node.
     fn joined(_: &Path, command: &Command) -> Option<String> {
         const UNIT: &str = "Id=kubelet.service\nLoadState=loaded\nActiveState=active\nUnitFileState=enabled\n";
         let node = || serde_json::json!({"metadata": {"annotations": {SOCKET_ANNOTATION: "unix:///x"}}}).to_string();

@@ -1,5 +1,5 @@
-//! Kernel modules, now and at boot. What counts is the feature at work, not `modprobe`'s word: it may be built in, and a host
-//! inside of another may not load modules at all.
+//! Kernel modules, now and at boot. The working feature counts, not `modprobe`'s exit code: a feature may be built in, and a host inside of
+//! another may not be able to load modules.
 
 use super::{Check, Context, Step};
 use crate::facts::{MODULES, kernel_features};
@@ -42,7 +42,7 @@ impl Step for KernelModules {
             host.ledger_mut().record(Change::Module { name: name.to_owned() }).map_err(HostError::from)?;
             host.run(&Command::new("modprobe", [name]))?;
         }
-        // Without modules for this kernel, everything needed is built in, and naming it would fail systemd's unit at boot.
+        // Without modules for this kernel, everything needed is built in, and a named module would make systemd's unit fail at boot.
         if has_modules {
             host.write_file(FILE, content().as_bytes(), 0o644)?;
         }
@@ -73,7 +73,7 @@ mod tests {
     use crate::executor::execute;
     use crate::fixture::bench::Bench;
 
-    /// A host on which `modprobe` brings what a module brings.
+    /// A host on which `modprobe` makes a module's feature appear.
     fn programs(root: &Path, command: &Command) -> Option<String> {
         let trace = match command.arguments.last()?.as_str() {
             "br_netfilter" => "proc/sys/net/bridge/bridge-nf-call-iptables",

@@ -1,5 +1,5 @@
-//! What kubeadm and the API server read: the configuration, the encryption keys, the audit policy. On a control plane that stands, other
-//! settings are brought into force as well ([`rollout`]).
+//! The files that kubeadm and the API server read: the configuration, the encryption keys, the audit policy. On an existing control plane,
+//! changed settings take effect as well ([`rollout`]).
 
 mod pending;
 mod rollout;
@@ -73,7 +73,7 @@ impl Step for KubeadmConfig {
     }
 }
 
-/// Notes that the record of this control plane is about to say other settings, so that nothing but their rollout follows.
+/// Records that this control plane's record is about to get other settings, so that only their rollout may follow.
 pub fn note_change(host: &Host) -> anyhow::Result<()> {
     if control_plane::is_set_up(host) {
         Pending::read(host)?.and(Pending { begun: true, ..Pending::default() }).keep(host)?;
@@ -87,7 +87,7 @@ pub fn changes_settings(host: &Host) -> bool {
     Pending::is_kept(host)
 }
 
-/// Writes the files and brings nothing into force: for a new control plane, and for an upgrade, which takes them over.
+/// Writes the files without putting them into effect: for a new control plane, and for an upgrade, which applies them later.
 pub(super) fn write(context: &mut Context<'_>) -> anyhow::Result<()> {
     let (files, stale) = (files(context)?, stale_patches(context)?);
     let security = context.spec.security;
@@ -99,7 +99,7 @@ pub(super) fn write(context: &mut Context<'_>) -> anyhow::Result<()> {
     for ControlPlaneFile { path, content, mode } in files {
         host.write_file(&path, content.as_bytes(), mode)?;
     }
-    // A key that is there stays: what etcd holds was encrypted with it.
+    // An existing key stays: the data in etcd was encrypted with it.
     if security.encryption_at_rest == Switch::Enabled && !host.exists(ENCRYPTION_PATH) {
         host.write_file(ENCRYPTION_PATH, encryption_configuration()?.as_bytes(), 0o600)?;
     }
@@ -116,17 +116,17 @@ fn make_audit_directory(host: &mut Host) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The first difference between kubeadm's configuration on the host and the one that is wanted, but for the further names of the API server: a
-/// run that adds some may have been cut off. `None` if there is none yet.
+/// The first difference between kubeadm's configuration on the host and the wanted one, except for additional names of the API server: a
+/// run that adds some may have been cut off. `None` if there is no configuration yet.
 pub fn other_settings(host: &Host, inputs: &Inputs<'_>) -> anyhow::Result<Option<String>> {
     let Some(found) = host.read_text(CONFIG_PATH)? else { return Ok(None) };
     let wanted = kubeadm::configuration(inputs)?;
-    // Members of etcd come and go; the control plane's own step makes that known.
+    // Members of etcd come and go; the step of the control plane updates them.
     let [found, wanted] = [found, wanted].map(|text| without_sans(&without_etcd_endpoints(&text)));
     Ok(first_difference(&found, &wanted))
 }
 
-/// Patches of static pods that lie on the host and that cluster.yaml lists no longer. kubeadm would apply every one that it finds.
+/// Patches of static pods on the host that cluster.yaml does not list any more. kubeadm would apply every patch that it finds.
 fn stale_patches(context: &Context<'_>) -> anyhow::Result<Vec<String>> {
     let wanted = files(context)?;
     let names = context.host.names_in(PATCHES_DIRECTORY)?;
@@ -160,7 +160,7 @@ fn first_difference(found: &str, wanted: &str) -> Option<String> {
     Some(format!("{} there, {} wanted", show(was), show(now)))
 }
 
-/// Files whose content is decided.
+/// The files with a content that follows from cluster.yaml.
 fn files(inputs: &Inputs<'_>) -> anyhow::Result<Vec<ControlPlaneFile>> {
     let configuration =
         ControlPlaneFile { path: CONFIG_PATH.to_owned(), content: kubeadm::configuration(inputs)?, mode: 0o600 };
@@ -183,7 +183,7 @@ struct EncryptedResources {
     providers: [Provider; 2],
 }
 
-/// One of its fields is set.
+/// One of the fields has to be set.
 #[derive(Default, Serialize)]
 struct Provider {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -198,7 +198,8 @@ struct Secretbox {
     keys: [EncryptionKey; 1],
 }
 
-/// No encryption: reads what was stored before encryption was turned on. Comes last, so that nothing new is stored by it.
+/// No encryption: reads data that was stored before encryption was switched on. It is the last provider, so that no new data is stored with
+/// it.
 #[derive(Serialize)]
 struct Identity {}
 

@@ -1,4 +1,4 @@
-//! The administrator's kubeconfig for root, and for the user who called this program through sudo.
+//! The administrator's kubeconfig for root, and for the user who called kinstall through sudo.
 
 use std::env;
 
@@ -55,7 +55,7 @@ impl Step for Kubeconfig {
             if is_new {
                 host.own(&directory, account.owner)?;
             }
-            // kubectl fills it as soon as it is used.
+            // kubectl fills the cache as soon as it is used.
             host.claim_tree(&format!("{directory}/cache"))?;
             host.write_file(&path, &content, 0o600)?;
             host.own(&path, account.owner)?;
@@ -67,8 +67,7 @@ impl Step for Kubeconfig {
     }
 }
 
-/// Brings the copies of the administrator's kubeconfig up to it, each of which keeps its owner. One that somebody changed stays as
-/// it is.
+/// Updates the copies of the administrator's kubeconfig; each keeps its owner. A copy that somebody changed stays as it is.
 pub fn renew_copies(host: &mut Host) -> anyhow::Result<()> {
     let Some(content) = host.read_text(ADMIN_KUBECONFIG)? else { anyhow::bail!("there is no {ADMIN_KUBECONFIG}") };
     for path in kubeconfig_copies(host) {
@@ -86,7 +85,7 @@ pub fn renew_copies(host: &mut Host) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A kubeconfig without what its user proves itself by; `None` for what is none.
+/// A kubeconfig without its user's credential; `None` for other text.
 fn without_credential(kubeconfig: &str) -> Option<serde_yaml::Value> {
     let mut config: serde_yaml::Value = serde_yaml::from_str(kubeconfig).ok()?;
     let user = config.get_mut("users")?.get_mut(0)?.get_mut("user")?.as_mapping_mut()?;
@@ -96,7 +95,7 @@ fn without_credential(kubeconfig: &str) -> Option<serde_yaml::Value> {
     Some(config)
 }
 
-/// Someone who gets a kubeconfig.
+/// A user who gets a kubeconfig.
 struct Account {
     home: String,
     owner: Owner,
@@ -108,7 +107,7 @@ impl Account {
     }
 }
 
-/// The user who called sudo, by what sudo says (sudo(8), ENVIRONMENT).
+/// The user who called sudo, from sudo's environment variables (sudo(8), ENVIRONMENT).
 fn caller() -> Option<u32> {
     env::var("SUDO_UID").ok()?.parse().ok().filter(|&user| user != 0)
 }
@@ -124,7 +123,7 @@ fn accounts(host: &Host) -> anyhow::Result<Vec<Account>> {
         .collect())
 }
 
-/// A user in the text of `/etc/passwd`; users of other sources are not looked for, since this program has no libc's way to them.
+/// A user in the text of `/etc/passwd`. Users of other sources are not found, since this program does not use the libc's lookup.
 fn find(passwd: &str, user: u32) -> Option<Account> {
     passwd.lines().find_map(|line| {
         let fields: Vec<_> = line.split(':').collect();
@@ -139,7 +138,7 @@ fn find(passwd: &str, user: u32) -> Option<Account> {
 mod tests {
     use super::*;
 
-    /// As kubeadm writes it, with another credential each time.
+    /// A kubeconfig in kubeadm's form, with `credential`.
     fn kubeconfig(credential: &str) -> String {
         crate::fixture::bench::KUBECONFIG.replace("TUlJQg==", credential)
     }

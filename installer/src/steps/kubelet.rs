@@ -1,5 +1,5 @@
-//! The kubelet's unit, and what its configuration has of this host alone. kubeadm starts it, once it has written the whole of its
-//! configuration. Settings that cluster.yaml has otherwise later on are brought to a kubelet that runs: [`settings`].
+//! The kubelet's unit, and the part of its configuration that only this host has. kubeadm starts the kubelet after it has written its
+//! complete configuration. [`settings`] brings later changes of cluster.yaml to a running kubelet.
 
 mod settings;
 
@@ -13,15 +13,15 @@ use crate::template::render;
 pub use settings::note_standing;
 
 const UNIT_PATH: &str = "/etc/systemd/system/kubelet.service";
-/// The one drop-in of its unit, as upstream's packages have it.
+/// The one drop-in of its unit, as in upstream's packages.
 pub const DROP_IN_PATH: &str = "/etc/systemd/system/kubelet.service.d/10-kubeadm.conf";
 /// Its data.
 pub const DIRECTORY: &str = "/var/lib/kubelet";
-/// What kubeadm tells it.
+/// The configuration that kubeadm writes for it.
 pub const CONFIG_PATH: &str = "/var/lib/kubelet/config.yaml";
-/// Its unit and what belongs to that are for root alone, by the CIS Kubernetes Benchmark (4.1.1).
+/// The mode of its unit and the files beside it: only root may read them, by the CIS Kubernetes Benchmark (4.1.1).
 const UNIT_MODE: u32 = 0o600;
-/// What the kubelet, kubeadm, the control plane and kube-proxy fill.
+/// Directories that the kubelet, kubeadm, the control plane and kube-proxy fill.
 const TREES: [&str; 6] = [
     kubeadm::DIRECTORY,
     DIRECTORY,
@@ -77,7 +77,7 @@ impl Step for Kubelet {
         let mounts_of_network = network::mounts(context.cni());
         let configuration = settings::wanted(context)?;
         let host = &mut context.host;
-        // From here on pods may run: what they are about to change is noted.
+        // From here on pods may run, so the settings that they change are recorded.
         for tree in TREES.iter().chain(of_network) {
             host.claim_tree(tree)?;
         }
@@ -87,7 +87,7 @@ impl Step for Kubelet {
         for place in mounts_of_network {
             host.note_mount(place)?;
         }
-        // kube-proxy mounts it, and a host without modules may not have it.
+        // kube-proxy mounts this directory, which a host without modules may not have.
         host.make_directory("/lib/modules", 0o755)?;
         for (path, mode, content) in files {
             host.write_file(path, content.as_bytes(), mode)?;
@@ -105,7 +105,7 @@ impl Step for Kubelet {
     }
 }
 
-/// Whether kubeadm has told the kubelet what to do. Before that it cannot run; kubeadm starts it.
+/// Whether kubeadm has configured the kubelet. Before that it cannot run; kubeadm starts it.
 fn is_configured(host: &Host) -> bool {
     host.exists(CONFIG_PATH)
 }
@@ -129,7 +129,7 @@ mod tests {
     use crate::host::Change;
     use crate::join_material::JoinMaterial;
 
-    /// What kube-proxy, containerd's plugins and the network's pods write, which kinstall does not.
+    /// Settings that kube-proxy, containerd's plugins and the network's pods write, and kinstall does not.
     #[test]
     fn what_pods_change_on_any_host_is_taken_back() {
         let mut cluster = fixture::Cluster::of_three_and_two();

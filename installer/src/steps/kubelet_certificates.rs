@@ -1,5 +1,5 @@
-//! Certificates that the cluster signs for kubelets to serve with, where cluster.yaml has `serverTLSBootstrap: true` for them. The first control
-//! plane approves what they ask for; see [`crate::kubelet_requests`]. Those that ask later are answered by the daily timer.
+//! Serving certificates of kubelets that the cluster signs, if cluster.yaml has `serverTLSBootstrap: true` for them. The first control
+//! plane approves the kubelets' requests; see [`crate::kubelet_requests`]. The daily timer approves later requests.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,12 +11,12 @@ use crate::kubectl::Kubectl;
 use crate::kubelet_requests::{approve, known_hosts, look};
 use crate::wait::{Look, until};
 
-/// The kubelet's own, once it is signed.
+/// The kubelet's own certificate, once it is signed.
 const SIGNED: &str = "/var/lib/kubelet/pki/kubelet-server-current.pem";
-/// A kubelet asks within seconds. One that is cut off from the API when it starts asks again within minutes.
+/// A kubelet sends its request within seconds. If it cannot reach the API when it starts, it tries again within minutes.
 const LIMIT: Duration = Duration::from_mins(5);
 
-/// Approves what kubelets ask for.
+/// Approves the requests of kubelets.
 pub struct KubeletCertificates;
 
 impl Step for KubeletCertificates {
@@ -75,7 +75,7 @@ impl Step for KubeletCertificates {
     }
 }
 
-/// Whether the API server takes the certificate that the kubelet of a node serves with; if not, what it says.
+/// Whether the API server accepts the serving certificate of a node's kubelet; if not, its message.
 fn is_verified(api: &Kubectl<'_>, node: &str) -> anyhow::Result<Result<(), String>> {
     let path = format!("--raw=/api/v1/nodes/{node}/proxy/healthz");
     Ok(api.ask(&["get", &path])?.map(drop))

@@ -1,6 +1,5 @@
-//! The node-local load balancer: `HAProxy` as a static pod on every host that only runs pods, so that the loss of a control
-//! plane is not a loss to them. Control planes turn to their own API server first, and need none; nor do workers of a single
-//! control plane, which go without where the bundle has none.
+//! The node-local load balancer: `HAProxy` as a static pod on every worker, so that workers survive the loss of a control plane. Control
+//! planes use their own API server first and need none. Workers of a single control plane need none either if the bundle does not have it.
 
 use std::time::Duration;
 
@@ -18,7 +17,7 @@ use crate::template::render;
 use crate::topology::Member;
 use crate::wait::{Look, until};
 
-/// Its static pod.
+/// The name of its static pod.
 pub const POD: &str = LOAD_BALANCER_IMAGE;
 const CONFIG_PATH: &str = "/etc/kubernetes/haproxy.cfg";
 const HEALTH_PORT: u16 = 6444;
@@ -53,7 +52,7 @@ impl Step for LoadBalancer {
         }
         match readiness(context)? {
             Some(Err(said)) => needed(format!("it does not reach an API server: {said}")),
-            // Before the host has joined, there is no kubelet to start it.
+            // Before the host has joined, no kubelet can start it.
             None | Some(Ok(())) => Ok(Check::Done),
         }
     }
@@ -68,13 +67,13 @@ impl Step for LoadBalancer {
     }
 }
 
-/// Whether this host reaches the API through a load balancer of its own.
+/// Whether this host reaches the API through its own load balancer.
 #[must_use]
 pub fn is_wanted(inputs: &Inputs<'_>) -> bool {
     is_wanted_on(inputs.topology.this(), inputs)
 }
 
-/// Whether that host of the cluster does.
+/// Whether `member` does.
 pub(super) fn is_wanted_on(member: &Member, inputs: &Inputs<'_>) -> bool {
     inputs.profile_of(member).has_load_balancer(inputs.spec, || image_called(POD, inputs).is_some())
 }
@@ -91,7 +90,7 @@ pub fn wait(context: &Context<'_>) -> anyhow::Result<()> {
     .context("`crictl ps -a` and `crictl logs` show the state of the pod haproxy")
 }
 
-/// What an API server says through it; `None` on a host that has not joined.
+/// An API server's answer through the load balancer; `None` on a host that has not joined.
 fn readiness(context: &Context<'_>) -> anyhow::Result<Option<Result<(), String>>> {
     if !context.host.exists(KUBELET_KUBECONFIG) {
         return Ok(None);

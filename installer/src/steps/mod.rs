@@ -1,7 +1,7 @@
 //! The steps of an installation.
 //!
-//! A step can say whether it is done, apply its change, and undo what the [`Ledger`](crate::host::Ledger) does not know, such as
-//! programs that run. `reset` undoes files, settings and units of all steps from the ledger.
+//! A step can say whether it is done, apply its change, and undo what the [`Ledger`](crate::host::Ledger) does not know, such as running
+//! programs. `reset` undoes files, settings and units of all steps from the ledger.
 //!
 //! Steps hold no data. They work with [`Inputs`], so that `reset` can undo them without a bundle.
 
@@ -112,11 +112,11 @@ pub struct Context<'a> {
     pub host: Host,
     /// The verified bundle.
     pub bundle: &'a IndexedBundle,
-    /// What is decided on.
+    /// The inputs of decisions.
     pub inputs: Inputs<'a>,
     /// What the host needs from the rest of the cluster.
     pub material: &'a JoinMaterial,
-    /// Is told what a long step does.
+    /// Receives reports of what a long step does.
     pub progress: &'a dyn StepProgress,
 }
 
@@ -144,25 +144,25 @@ pub trait Step {
     /// What it does, in the imperative, such as `set up containerd 1.6.20`.
     fn title(&self, inputs: &Inputs<'_>) -> String;
 
-    /// Whether the step is for this host.
+    /// Whether the step applies to the host.
     fn concerns(&self, _inputs: &Inputs<'_>) -> bool {
         true
     }
 
-    /// Looks only, and does not wait: it says what is there now.
+    /// Only looks, and does not wait: it reports the present state.
     ///
-    /// Two steps wait in it, since what they look at starts with the host and is done as soon as it has started: `control-plane` for the
-    /// API server of this host, and `virtual-address` for the address to be held, both at most two minutes. Each says so at its own
-    /// `check`, tells [`Context::progress`] what it waits for, and ends with an error when the leader is gone meanwhile.
+    /// Two steps wait here, since what they check starts together with the host and is done once it has started: `control-plane` waits for
+    /// the API server of this host, and `virtual-address` waits until a host holds the address, both for at most two minutes. Their own
+    /// `check` says so, tells [`Context::progress`] what it waits for, and fails if the leader goes away in the meantime.
     fn check(&self, context: &Context<'_>) -> anyhow::Result<Check>;
 
     /// Changes the host. Called only after `check` found something to do.
     fn apply(&self, context: &mut Context<'_>) -> anyhow::Result<()>;
 
-    /// Stops what `apply` started and removes what the ledger cannot know of; nothing to do for most.
+    /// Stops what `apply` started and removes what the ledger cannot know; most steps have nothing to do.
     ///
-    /// `reset` calls it for every step that was ever begun here, the last one first, before it undoes the ledger. Units and files on
-    /// the ledger are still there then: what has to stop first is stopped here.
+    /// `reset` calls it for every step that ever began here, the last one first, before it undoes the ledger. Units and files on the ledger
+    /// still exist then: a program that has to stop first is stopped here.
     fn undo(&self, _host: &mut Host) -> anyhow::Result<()> {
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! What connects pods: the standard plugins on a bridge with routes between hosts, or an add-on of the bundle.
+//! The network of pods: the standard plugins on a bridge with routes between hosts, or an add-on of the bundle.
 
 mod addon;
 mod bridge;

@@ -10,7 +10,7 @@ use crate::inputs::Inputs;
 
 const UNIT: &str = "NetworkManager.service";
 
-/// Tells NetworkManager which interfaces are none of its business.
+/// Tells NetworkManager which interfaces to leave alone.
 pub struct NetworkManager;
 
 impl Step for NetworkManager {

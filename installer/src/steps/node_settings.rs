@@ -1,5 +1,5 @@
-//! Labels and taints that cluster.yaml gives to nodes. Those of others stay. What kinstall gave is noted on the node, so that it goes when
-//! cluster.yaml lists it no longer, whichever control plane leads then.
+//! Labels and taints that cluster.yaml gives to nodes. Those of others stay. The node has a note of what kinstall gave it, so that any
+//! control plane that leads can remove what cluster.yaml does not list any more.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ use crate::config::HostSpec;
 use crate::inputs::Inputs;
 use crate::kubectl::Kubectl;
 
-/// The annotation with what kinstall gave to the node.
+/// The annotation with the labels and taints that kinstall gave to the node.
 const GIVEN: &str = "kinstall/node-settings";
 
 /// Sets labels and taints of nodes.
@@ -46,7 +46,7 @@ impl Step for NodeSettings {
         let api = Kubectl::on(&context.host);
         for host in present(context) {
             let Difference { reason: Some(_), labels, taints, note } = Difference::of(&nodes, host)? else { continue };
-            // The note comes last: until then the next run does the same again.
+            // The annotation is written last: until then the next run does the same again.
             for (act, settings) in [("label", &labels), ("taint", &taints), ("annotate", &vec![note])] {
                 if !settings.is_empty() {
                     let arguments = [act, "--overwrite", "node", host.name.as_str()].into_iter();
@@ -59,7 +59,7 @@ impl Step for NodeSettings {
     }
 }
 
-/// What kinstall gave to a node.
+/// The labels and taints that kinstall gave to a node.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Given {
     labels: BTreeMap<String, String>,
@@ -71,7 +71,7 @@ impl Given {
         Self { labels: host.labels.clone(), taints: host.taints.iter().cloned().collect() }
     }
 
-    /// What the node says that it was given; nothing where it says nothing.
+    /// Reads the node's annotation; empty if there is none.
     fn noted(node: &Value) -> anyhow::Result<Self> {
         let Some(text) = node["metadata"]["annotations"][GIVEN].as_str() else { return Ok(Self::default()) };
         serde_json::from_str(text).with_context(|| {
@@ -80,9 +80,9 @@ impl Given {
     }
 }
 
-/// What a node has otherwise than cluster.yaml says, as `kubectl` is told of it.
+/// Where a node differs from cluster.yaml, as arguments for `kubectl`.
 struct Difference {
-    /// For people; `None` if the node is as it should be.
+    /// The reason for people; `None` if the node is as wanted.
     reason: Option<String>,
     labels: Vec<String>,
     taints: Vec<String>,
@@ -104,7 +104,7 @@ impl Difference {
             reasons.push(format!("{name} lacks the label {key}={value}"));
             labels.push(format!("{key}={value}"));
         }
-        // One that somebody has given another value since is theirs.
+        // If somebody has changed the value since, it is theirs.
         for (key, value) in
             noted.labels.iter().filter(|(key, value)| !wanted.labels.contains_key(*key) && has(key, value))
         {

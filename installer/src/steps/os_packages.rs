@@ -1,7 +1,7 @@
 //! Packages of the host's own distribution that the bundle carries, for hosts that lack programs such as conntrack.
 //!
-//! dpkg installs those that are missing or older than the bundle's. A `policy-rc.d` keeps their services from starting meanwhile; one that the host
-//! has already is left as it is. What was installed stays when kinstall goes: other programs may have come to need it.
+//! dpkg installs those that are missing or older than the bundle's. A `policy-rc.d` keeps their services from starting during the
+//! installation; an existing one is left as it is. Installed packages stay after a reset: other programs may need them by then.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,22 +14,22 @@ use crate::host::{Command, Host};
 use crate::inputs::Inputs;
 use crate::os_packages::{distribution, for_host};
 
-/// Read by `invoke-rc.d` and `deb-systemd-invoke`: 101 forbids what was asked for (Debian's `policy-rc.d` specification).
+/// Read by `invoke-rc.d` and `deb-systemd-invoke`: exit code 101 forbids the requested action (Debian's `policy-rc.d` specification).
 const POLICY_PATH: &str = "/usr/sbin/policy-rc.d";
 const POLICY: &str = "#!/bin/sh\n# Written by kinstall while it installs packages: no service starts by that. It is removed afterwards.\nexit 101\n";
 
-/// The names of what was installed, among kinstall's records.
+/// The names of the installed packages, among kinstall's records.
 const RECORD: &str = "os-packages.json";
 const RECORD_PATH: &str = "/var/lib/kinstall/os-packages.json";
-/// Where dpkg reads the packages, among kinstall's records.
+/// The folder from which dpkg reads the packages, among kinstall's records.
 const FOLDER: &str = "os-packages";
 
-/// dpkg asks no questions: a file of settings that the host has changed stays.
+/// dpkg asks no questions: a configuration file that the host has changed stays.
 const ENVIRONMENT: [&str; 4] = [
     "DEBIAN_FRONTEND=noninteractive",
     "DEBCONF_NONINTERACTIVE_SEEN=true",
     "LC_ALL=C",
-    // dpkg demands programs of the administrator; not every login has their folders.
+    // dpkg requires programs in the administrator's folders, which are not in every login's path.
     "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
 ];
 

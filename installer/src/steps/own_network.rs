@@ -1,5 +1,5 @@
-//! A cluster whose site brings the network of its pods, or what does kube-proxy's work: until it does, nodes are not ready and most
-//! pods wait, so that a run can only wait for what needs neither.
+//! A cluster whose site brings the pod network, or a replacement of kube-proxy. Until it does, nodes are not ready and most pods wait, so a
+//! run can only wait for what needs neither.
 
 use serde_json::Value;
 
@@ -7,7 +7,7 @@ use crate::config::{Cni, KubeProxyMode};
 use crate::inputs::Inputs;
 use crate::kubectl::ready_condition;
 
-/// What pods wait for, as `cluster.yaml` says it; `None` if all of it is set up here.
+/// What pods wait for, in the words of `cluster.yaml`; `None` if kinstall sets up everything.
 #[must_use]
 pub fn left_to_the_site(inputs: &Inputs<'_>) -> Option<&'static str> {
     let network = &inputs.spec.network;
@@ -21,7 +21,7 @@ pub fn left_to_the_site(inputs: &Inputs<'_>) -> Option<&'static str> {
 
 /// Whether a node's kubelet reports that it lacks nothing but the network that the site brings.
 ///
-/// Source: pkg/kubelet/nodestatus/setters.go, `ReadyCondition`; several reasons stand in brackets.
+/// Source: pkg/kubelet/nodestatus/setters.go, `ReadyCondition`; several reasons are in brackets.
 #[must_use]
 pub fn lacks_only_the_network(inputs: &Inputs<'_>, node: &Value) -> bool {
     let ready = ready_condition(node).filter(|condition| condition["status"] == "False");
@@ -29,7 +29,7 @@ pub fn lacks_only_the_network(inputs: &Inputs<'_>, node: &Value) -> bool {
     left_to_the_site(inputs).is_some() && message.contains("NetworkPluginNotReady") && !message.starts_with('[')
 }
 
-/// Whether a pod, Deployment or `DaemonSet` comes up although the site's part is missing: the static pods and kube-proxy.
+/// Whether a pod, Deployment or `DaemonSet` starts even without the site's part: the static pods and kube-proxy do.
 #[must_use]
 pub fn can_run(inputs: &Inputs<'_>, object: &Value) -> bool {
     let metadata = &object["metadata"];

@@ -1,4 +1,4 @@
-//! Ending what runs in pods while there is a runtime to do it. What then is left in the kernel, [`crate::cleanup`] takes away.
+//! Ends everything that runs in pods while there is a runtime to do it. [`crate::cleanup`] removes what is then left in the kernel.
 
 use crate::host::{Command, Host};
 use crate::kubeadm::CRI_SOCKET;
@@ -10,15 +10,15 @@ pub fn remove_all(host: &Host) -> anyhow::Result<()> {
     if host.exists(CRICTL) {
         stop_by_runtime(host)?;
     }
-    // What the runtime did not end, perhaps because it does not run: every pod's processes are below this slice.
+    // The runtime may not have ended everything, for example if it does not run. The processes of every pod are below this slice.
     if host.unit_state("kubepods.slice")?.is_some_and(|state| state.active != "inactive") {
         host.run(&Command::new("systemctl", ["stop", "kubepods.slice"]))?;
     }
     Ok(())
 }
 
-/// Asks containerd to end the containers, and leaves the pods around them: to take down a pod, containerd calls the network's
-/// plugin, and Calico's then asks an API server that is gone, for a minute each time.
+/// Asks containerd to end the containers, but not the pods around them: to stop a pod, containerd calls the network's plugin, and Calico's
+/// would then ask an API server that is gone, for a minute each time.
 fn stop_by_runtime(host: &Host) -> anyhow::Result<()> {
     let crictl = |arguments: &[&str]| {
         let endpoint = ["-r", CRI_SOCKET];
@@ -40,13 +40,13 @@ fn stop_by_runtime(host: &Host) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Stops the scopes that the kubelet makes for mounts and probes of systemd. They end by themselves where the kernel tells
-/// systemd of empty control groups, which it does not on hosts inside of a container with cgroup v1.
+/// Stops the scopes that the kubelet makes for mounts and for its probes of systemd. They end by themselves if the kernel tells systemd
+/// about empty control groups. On hosts inside of a container with cgroup v1, the kernel does not.
 pub fn stop_scopes_of_kubelet(host: &Host) -> anyhow::Result<()> {
     let list = ["list-units", "--plain", "--no-legend", "--all", "--type=scope"];
     let listed = host.run(&Command::new("systemctl", list))?;
     for scope in scopes_of_kubelet(&listed.stdout) {
-        // A pod that ended meanwhile needs nothing.
+        // A scope that has ended in the meantime needs nothing.
         host.try_run(&Command::new("systemctl", ["stop", scope]))?;
     }
     Ok(())

@@ -1,8 +1,8 @@
-//! The programs: out of the bundle's archives into `/usr/local/bin` and `/opt/cni/bin`.
+//! Installs binaries from the bundle's archives into `/usr/local/bin` and `/opt/cni/bin`.
 //!
-//! An archive goes through memory once: bundle → gunzip → tar → files written aside. They get their names only after the
-//! last byte of the archive was read and its digest matched. What was installed is kept in `installed.json`, so that a
-//! look can tell a program that was changed since.
+//! An archive goes through memory once: bundle → gunzip → tar → temporary files. They get their names only after the last byte of the
+//! archive was read and its digest matched. `installed.json` records the installed files, so that a check finds a binary that was changed
+//! since.
 
 pub mod approved;
 mod archive;
@@ -23,12 +23,12 @@ use crate::inputs::Inputs;
 use archive::Selection;
 use installed::{Installed, InstalledComponent};
 
-/// Where programs of the administrator's own go (FHS 3.0, 4.9), which is what these are to the distribution.
+/// The directory for programs that are not the distribution's (FHS 3.0, 4.9).
 pub const PROGRAM_DIRECTORY: &str = "/usr/local/bin";
-/// Where container runtimes look for CNI plugins.
+/// The directory in which container runtimes look for CNI plugins.
 pub const CNI_DIRECTORY: &str = "/opt/cni/bin";
 
-/// What of a component is installed, and where.
+/// Which files of a component are installed, and where.
 const fn selection(component: ComponentName) -> Option<Selection> {
     Some(match component {
         ComponentName::Containerd => Selection::Below { folder: "bin", to: PROGRAM_DIRECTORY },
@@ -44,10 +44,10 @@ const fn selection(component: ComponentName) -> Option<Selection> {
     })
 }
 
-/// What this host's roles need, by what the bundle says of it.
+/// The components that this host's roles need, by the bundle's list.
 fn wanted<'a>(inputs: &Inputs<'a>) -> impl Iterator<Item = (ComponentName, Selection, &'a Entry)> {
     let (list, facts, roles) = (inputs.list, inputs.facts, &inputs.topology.this().roles);
-    // helm is there where the bundle has charts.
+    // helm is needed only if the bundle has charts.
     ComponentName::OF_HOSTS.into_iter().chain([ComponentName::Helm]).filter_map(move |component| {
         let entry = list.component(component, &facts.platform)?;
         (!entry.roles.is_disjoint(roles)).then_some((component, selection(component)?, entry))
@@ -80,7 +80,7 @@ impl Step for Programs {
 
     fn apply(&self, context: &mut Context<'_>) -> anyhow::Result<()> {
         let mut installed = Installed::read(&context.host)?;
-        // Network add-ons put plugins of their own there.
+        // Network add-ons put their own plugins there.
         context.host.claim_tree("/opt/cni")?;
         let inputs = context.inputs;
         for (component, selection, entry) in wanted(&inputs) {
@@ -97,7 +97,7 @@ impl Step for Programs {
     }
 }
 
-/// A program on its way to the host: hashed while it is written aside.
+/// A binary on its way to the host: hashed while it is written to a temporary file.
 pub(crate) struct Incoming {
     path: String,
     file: Hasher<AtomicFile>,
@@ -110,7 +110,7 @@ impl Incoming {
         Ok(Self { path, file })
     }
 
-    /// Gives it its name, and returns that with the content's digest.
+    /// Renames the file to its path; returns the path with the content's digest.
     fn commit(self) -> anyhow::Result<(String, Digest)> {
         let (digest, _, file) = self.file.finish();
         file.commit().with_context(|| format!("while writing {}", self.path))?;
@@ -128,7 +128,7 @@ impl Write for Incoming {
     }
 }
 
-/// Installs one component, with `root` before the paths of its files.
+/// Installs one component, with `root` in front of the paths of its files.
 fn install(
     host: &mut Host,
     bundle: &IndexedBundle,
@@ -154,8 +154,8 @@ fn install(
     Ok(InstalledComponent { version, digest: entry.digest, files })
 }
 
-/// Gives the content of `entry` to `read` while it is taken out of the bundle, and returns what that made of it only when
-/// all of the content was there and right.
+/// Passes the content of `entry` to `read` while it is read from the bundle. Returns the result only if the content was complete and its
+/// digest right.
 fn streamed<T>(
     bundle: &IndexedBundle,
     entry: &Entry,
@@ -165,7 +165,7 @@ fn streamed<T>(
     thread::scope(|scope| {
         let copying = scope.spawn(move || bundle.copy_entry(entry, &mut writer));
         let result = read(&mut reader);
-        // Whoever reads an archive stops at its end; the digest is over all that was sent.
+        // A reader of an archive stops at the archive's end; the digest covers everything that was sent.
         let rest = result.is_ok().then(|| io::copy(&mut reader, &mut io::sink()));
         drop(reader);
         let copied = copying.join().map_err(|_| anyhow::anyhow!("taking {} out of the bundle failed", entry.path))?;

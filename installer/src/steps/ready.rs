@@ -1,5 +1,5 @@
-//! Waits until the nodes are ready and what belongs to the cluster runs; says why when it does not. The first control plane
-//! waits for all but the hosts that are absent, a worker for itself.
+//! Waits until the nodes are ready and the cluster's own pods run; if they do not, says why. The first control plane waits for all hosts
+//! except the absent ones, a worker waits for itself.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -17,11 +17,11 @@ use crate::kubectl::{Kubectl, ready_condition};
 use crate::topology::Member;
 use crate::wait::{Look, until};
 
-/// Slow disks and two cores need about one minute, and a kubelet that registered late tells of its static pods a minute later.
+/// Slow disks and two cores need about one minute. A kubelet that registers late reports its static pods a minute later.
 const LIMIT: Duration = Duration::from_mins(5);
 /// The namespace of the control plane, kube-proxy and CoreDNS.
 const SYSTEM: &str = "kube-system";
-/// Warnings that are shown when time is up.
+/// The number of warnings to show when the time is over.
 const SHOWN_EVENTS: usize = 8;
 
 /// Waits until the node is ready and the system's pods run.
@@ -73,7 +73,7 @@ fn is_worker(inputs: &Inputs<'_>) -> bool {
     inputs.has(Role::Worker) && !inputs.has(Role::ControlPlane)
 }
 
-/// Everything that differs from what kinstall writes, for people.
+/// Everything that is not ready or differs from what kinstall writes, for people.
 fn unready(context: &Context<'_>) -> anyhow::Result<Vec<String>> {
     let api = Kubectl::of(&context.host, context.topology.this());
     if let Err(said) = api.readiness()? {
@@ -111,7 +111,7 @@ fn unready(context: &Context<'_>) -> anyhow::Result<Vec<String>> {
     Ok(reasons)
 }
 
-/// The static pods that the hosts have which are not absent, as the API names them: pod and node.
+/// The static pods of all hosts except the absent ones, with the API's names for pod and node.
 fn static_pods(inputs: &Inputs<'_>, absent: &BTreeSet<String>) -> Vec<String> {
     let present = inputs.topology.members().iter().filter(|member| !absent.contains(&member.name));
     let of_member = |member: &Member| {
@@ -124,13 +124,14 @@ fn static_pods(inputs: &Inputs<'_>, absent: &BTreeSet<String>) -> Vec<String> {
     present.flat_map(of_member).collect()
 }
 
-/// That the API does not list a static pod. Its kubelet tells of it when the node is registered, or up to a minute later.
+/// The message that the API does not list a static pod; `None` if it does. The kubelet reports the pod when its node is registered, or up
+/// to a minute later.
 fn static_pod_unknown(name: &str, pods: &[Value]) -> Option<String> {
     let is_listed = pods.iter().any(|pod| text(&pod["metadata"]["name"]) == name);
     (!is_listed).then(|| format!("pod {name} was not reported by its kubelet yet"))
 }
 
-/// Why the node called `name` is not ready, as its own kubelet may know it.
+/// Why the node called `name` is not ready, with the rights of its own kubelet.
 fn own_unready(inputs: &Inputs<'_>, api: &Kubectl<'_>, name: &str) -> anyhow::Result<Vec<String>> {
     Ok(match api.get(&["node", name])? {
         Some(node) if own_network::lacks_only_the_network(inputs, &node) => Vec::new(),
@@ -152,7 +153,7 @@ fn node_unready(node: &Value) -> Option<String> {
 /// The cluster's last warnings, for the error.
 fn warnings(context: &Context<'_>) -> String {
     if is_worker(context) {
-        // Which its kubelet may not read.
+        // A kubelet may not read the events.
         return "the node did not become ready; `journalctl -u kubelet` may say more".to_owned();
     }
     let events = Kubectl::on(&context.host).get(&["events", "--all-namespaces", "--field-selector=type=Warning"]);

@@ -1,5 +1,5 @@
-//! Objects of a restored cluster that tell of what is gone: nodes, their pods and leases, tokens to join with. Only in the plan of a
-//! restoration.
+//! Removes objects of a restored cluster that refer to what is gone: nodes, their pods and leases, and tokens to join with. Only in the
+//! plan of a restoration.
 
 use anyhow::Context as _;
 use serde_json::Value;
@@ -12,8 +12,8 @@ use crate::restoration_records::RESTORED_OBJECTS;
 
 const TOKENS: [&str; 3] = ["secrets", "--namespace=kube-system", "--field-selector=type=bootstrap.kubernetes.io/token"];
 
-/// Deletes them, so that the controllers replace the pods at once and nobody joins with a token from before. No other host has joined
-/// yet, so every other node is gone, also one with the name of a host that joins later.
+/// Deletes these objects, so that the controllers replace the pods at once and nobody joins with an old token. No other host has joined
+/// yet, so every other node is gone, even one with the name of a host that joins later.
 pub struct RestoredObjects;
 
 impl Step for RestoredObjects {
@@ -44,7 +44,7 @@ impl Step for RestoredObjects {
         let api = Kubectl::on(&context.host);
         for node in &gone.nodes {
             context.progress.detail(&format!("removing the node {node}"));
-            // Nobody is there to end them. The garbage collection of pods would wait a minute, and their controllers with it.
+            // No kubelet is there to end them. The garbage collection of pods would wait a minute, and their controllers with it.
             let its_own = format!("--field-selector=spec.nodeName={node}");
             let now = ["--force", "--grace-period=0", "--wait=false"].as_slice();
             api.run(&[&["delete", "pods", "--all-namespaces", its_own.as_str()], now].concat())?;
@@ -60,7 +60,7 @@ impl Step for RestoredObjects {
     }
 }
 
-/// What a restored cluster has and is gone.
+/// Objects in a restored cluster that refer to what is gone.
 struct Gone {
     nodes: Vec<String>,
     leases: Vec<String>,
@@ -101,7 +101,7 @@ mod tests {
     use crate::host::{Change, Command};
     use crate::join_material::JoinMaterial;
 
-    /// An API server with nodes, leases and tokens, of which the root's `gone` were deleted.
+    /// An API server with nodes, leases and tokens; those in the root's file `gone` are deleted.
     fn api(root: &Path, command: &Command) -> Option<String> {
         let said = command.arguments.join(" ");
         if said.contains(" delete ") {

@@ -1,4 +1,4 @@
-//! The keys that all control planes have alike: read on one that stands, written on one that joins.
+//! The keys that all control planes share: read on an existing control plane, written on one that joins.
 
 use anyhow::{Context as _, bail};
 use kbundle_format::Role;
@@ -10,7 +10,7 @@ use crate::inputs::Inputs;
 use crate::join_material::SharedFile;
 use crate::kubeadm::{self, AUTHORITY_PATH, ENCRYPTION_PATH};
 
-/// What every control plane has alike (kubeadm's documentation, "Manual certificate distribution"); etcd is external here.
+/// The files that every control plane shares (kubeadm's documentation, "Manual certificate distribution"); etcd is external here.
 const SHARED: [&str; 6] = [
     AUTHORITY_PATH,
     "/etc/kubernetes/pki/ca.key",
@@ -20,20 +20,20 @@ const SHARED: [&str; 6] = [
     "/etc/kubernetes/pki/front-proxy-ca.key",
 ];
 
-/// Where they lie.
+/// The paths of the shared files.
 pub fn paths(spec: &ClusterSpec) -> impl Iterator<Item = &'static str> {
     let encryption = (spec.security.encryption_at_rest == Switch::Enabled).then_some(ENCRYPTION_PATH);
     SHARED.into_iter().chain(encryption)
 }
 
-/// One of them, with its mode.
+/// One of the shared files, with its mode.
 #[must_use]
 pub fn file(path: &str, content: String) -> SharedFile {
     let public = [".crt", ".pub"].iter().any(|ending| path.ends_with(ending));
     SharedFile { path: path.to_owned(), mode: if public { 0o644 } else { 0o600 }, content }
 }
 
-/// What another control plane takes over from this one. All of it is secret, or as good as.
+/// The files that another control plane takes over from this one. All of them are secret, or almost.
 pub fn read(host: &Host, inputs: &Inputs<'_>) -> anyhow::Result<Vec<SharedFile>> {
     let read = |path: &'static str| {
         let content = host.read_text(path)?.with_context(|| format!("this control plane has no {path}"))?;
@@ -42,7 +42,7 @@ pub fn read(host: &Host, inputs: &Inputs<'_>) -> anyhow::Result<Vec<SharedFile>>
     paths(inputs.spec).map(read).collect()
 }
 
-/// The keys that all control planes share, on one that joins.
+/// Installs the keys that all control planes share, on one that joins.
 pub struct SharedKeys;
 
 impl Step for SharedKeys {

@@ -1,7 +1,7 @@
 //! Files of the site that the bundle carries for hosts of this one's roles.
 //!
-//! `site-files.json` among kinstall's records has their paths before they are written, and their digests when the unit of a file was restarted: a run
-//! that was cut off in between is repeated. The ledger has what was there before.
+//! `site-files.json` among kinstall's records has their paths before they are written, and their digests after the unit of a file was
+//! restarted: a run that was cut off in between is repeated. The ledger has the former files.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,16 +15,16 @@ use crate::inputs::Inputs;
 
 /// The record.
 const RECORD: &str = "site-files.json";
-/// Where it lies.
+/// The path of the record.
 const RECORD_PATH: &str = "/var/lib/kinstall/site-files.json";
 
-/// What was put in place, by path; no digest where that was begun and not completed.
+/// The files that were put in place, by path; without a digest if that began and was not completed.
 type Record = BTreeMap<String, Option<Digest>>;
 
 /// Puts files of the site in place.
 pub struct SiteFiles;
 
-/// The files for this host, with where they go.
+/// The files for this host, with their places.
 fn wanted<'a>(inputs: &Inputs<'a>) -> impl Iterator<Item = (&'a Entry, &'a HostFile)> {
     let roles = &inputs.topology.this().roles;
     let for_this = move |entry: &&Entry| !entry.roles.is_disjoint(roles);
@@ -99,7 +99,7 @@ fn write_record(host: &Host, record: &Record) -> anyhow::Result<()> {
     Ok(host.keep_record(RECORD, &serde_json::to_vec(record)?)?)
 }
 
-/// Why the host does not have the file as the bundle has it.
+/// Why the host does not have the file in the bundle's version.
 fn unlike(host: &Host, entry: &Entry, file: &HostFile, record: &Record) -> anyhow::Result<Option<String>> {
     let path = file.path.as_str();
     let Some((digest, mode)) = host.digest(path)? else { return Ok(Some(format!("{path} is not there"))) };
@@ -116,7 +116,7 @@ fn unlike(host: &Host, entry: &Entry, file: &HostFile, record: &Record) -> anyho
     })
 }
 
-/// Refuses a path that other steps have changed, and what is not a regular file.
+/// Refuses a path that other steps have changed, and anything that is not a regular file.
 fn refuse_foreign(host: &Host, file: &HostFile, record: &Record) -> anyhow::Result<()> {
     let path = file.path.as_str();
     if host.exists(path) && host.digest(path)?.is_none() {
@@ -130,7 +130,7 @@ fn refuse_foreign(host: &Host, file: &HostFile, record: &Record) -> anyhow::Resu
     Ok(())
 }
 
-/// The ids of an owner, whose user and group have to be there.
+/// The ids of an owner; the user and the group have to exist.
 fn owner(host: &Host, owner: &FileOwner) -> anyhow::Result<Owner> {
     let user = host.user(owner.user())?.with_context(|| format!("this host has no user {}", owner.user()))?;
     let group = match owner.group() {

@@ -1,4 +1,4 @@
-//! Swap off, now and after a reboot: the kubelet refuses to start beside it (`failSwapOn`).
+//! Switches swap off, now and after a reboot: with swap on, the kubelet refuses to start (`failSwapOn`).
 
 use anyhow::Context as _;
 
@@ -75,7 +75,7 @@ fn is_swap_line(line: &str) -> bool {
     }
 }
 
-/// Masks the unit of a swap area that systemd still knows without fstab: from a generator (zram, GPT) or a file of its own.
+/// Masks the unit of a swap area that systemd knows without fstab: from a generator (zram, GPT) or from a unit file.
 fn mask_unit(host: &mut Host, area: &str) -> anyhow::Result<()> {
     let escaped = host.run(&Command::new("systemd-escape", ["--path", "--suffix=swap", area]))?;
     let unit = escaped.stdout.trim();

@@ -1,5 +1,5 @@
-//! Kernel settings, now and at boot. Values that suit are left alone; those that cannot be changed here (a host inside of
-//! another) are passed over unless no cluster works without them.
+//! Kernel settings, now and at boot. Suitable values are left alone. Settings that cannot be changed here (a host inside of another) are
+//! skipped, unless no cluster works without them.
 
 use std::collections::BTreeSet;
 
@@ -70,13 +70,13 @@ impl Step for Sysctls {
     }
 }
 
-/// The value of `accept_ra` by which an interface takes advertisements of routers although the host forwards; with 1, it does not
+/// The value of `accept_ra` with which an interface accepts router advertisements although the host forwards; with 1, it does not
 /// (Documentation/networking/ip-sysctl.rst).
 const ALSO_AS_ROUTER: &str = "2";
 const INTERFACES: &str = "net/ipv6/conf/";
 const ACCEPT_ADVERTISEMENTS: &str = "/accept_ra";
 
-/// The settings by which this host's interfaces would stop to take advertisements, of a cluster with IPv6.
+/// In a cluster with IPv6, the settings by which this host's interfaces would stop accepting advertisements.
 fn advertised(context: &Context<'_>) -> Result<Vec<String>, HostError> {
     if !context.spec.network.has(IpFamily::Ipv6) {
         return Ok(Vec::new());
@@ -102,7 +102,7 @@ enum SettingState {
     Suits,
     /// Does not suit and can be changed.
     Change,
-    /// Does not suit, or is not there, and cannot be changed.
+    /// It does not suit, or does not exist, and cannot be changed.
     Stuck,
 }
 
@@ -120,7 +120,7 @@ fn setting_states(context: &Context<'_>) -> Result<Vec<(&'static Setting, Settin
     SETTINGS.iter().filter(|setting| setting.is_for(&context.spec.network)).map(state_of).collect()
 }
 
-/// The file for boot: the settings that kinstall changed. Those that suited before belong to others.
+/// The file for boot, with the settings that kinstall changed. Settings that were suitable before belong to others.
 fn content(host: &Host) -> String {
     let changed: BTreeSet<&str> = host
         .ledger()

@@ -1,5 +1,5 @@
-//! A control plane that is a worker as well, as a single host is: the taint that keeps users' pods off control planes goes, and the label
-//! that keeps load balancers from bringing requests to it.
+//! A control plane that is a worker as well, such as a single host. The step removes the taint that keeps users' pods off control planes,
+//! and the label that keeps load balancers from sending it requests.
 
 use kbundle_format::Role;
 use serde_json::Value;
@@ -10,7 +10,7 @@ use crate::kubectl::Kubectl;
 
 /// The key that kubeadm taints control planes with. Source: cmd/kubeadm/app/constants/constants.go, `LabelNodeRoleControlPlane`.
 const KEY: &str = "node-role.kubernetes.io/control-plane";
-/// What it labels them with. Source: the same file, `LabelExcludeFromExternalLB`.
+/// kubeadm's label for control planes. Source: the same file, `LabelExcludeFromExternalLB`.
 const LABEL: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
 
 /// Removes the control plane's taint on a host that is a worker too.
@@ -61,7 +61,7 @@ fn has_taint(node: &Value) -> bool {
     node["spec"]["taints"].as_array().is_some_and(|taints| taints.iter().any(|taint| taint["key"] == KEY))
 }
 
-/// Whether it has kubeadm's label, which the site did not give it itself.
+/// Whether the node has kubeadm's label, and the site did not set it itself.
 fn is_excluded(node: &Value, inputs: &Inputs<'_>) -> bool {
     let name = inputs.node_name();
     let host = inputs.spec.hosts.iter().find(|host| host.name.as_str() == name);

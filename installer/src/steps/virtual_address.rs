@@ -1,5 +1,5 @@
-//! The virtual IP of the control planes: `kube-vip` as a static pod on each of them. The pods choose one of
-//! themselves by a lease in the API; its host has the address, and tells the network so by ARP, or for IPv6 by neighbour discovery.
+//! The virtual IP of the control planes: `kube-vip` as a static pod on each of them. The pods elect one of themselves with a lease in the
+//! API; its host holds the address, and announces it by ARP, or for IPv6 by neighbour discovery.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -19,9 +19,9 @@ use crate::template::render;
 use crate::topology::Member;
 use crate::wait::{Look, until};
 
-/// Its static pod.
+/// The name of its static pod.
 pub const POD: &str = VIRTUAL_ADDRESS_IMAGE;
-/// The pod starts within seconds, and a lease of one that is gone ends within five.
+/// The pod starts within seconds, and the lease of a lost pod ends within five.
 const HELD_WITHIN: Duration = Duration::from_mins(2);
 
 /// Runs kube-vip on a control plane.
@@ -41,7 +41,7 @@ impl Step for VirtualAddress {
         is_wanted(inputs)
     }
 
-    /// Waits until the address is held: after a boot of this host, or of the one that had it, that takes a while.
+    /// Waits until a host holds the address: after a boot of this host, or of the host that held it, that takes a while.
     fn check(&self, context: &Context<'_>) -> anyhow::Result<Check> {
         let path = manifest_path();
         if !context.host.has_file(&path, manifest(context)?.as_bytes(), 0o600)? {
@@ -79,12 +79,12 @@ pub fn is_wanted(inputs: &Inputs<'_>) -> bool {
     is_wanted_on(inputs.topology.this(), inputs)
 }
 
-/// Whether that host of the cluster may.
+/// Whether `member` may hold the address.
 pub(super) fn is_wanted_on(member: &Member, inputs: &Inputs<'_>) -> bool {
     inputs.profile_of(member).may_hold_address(inputs.spec)
 }
 
-/// The address and the interface that it was put on, where the host was set up to hold one.
+/// The address and its interface, if the host was set up to hold one.
 pub fn held(host: &Host) -> Result<Option<(IpAddr, String)>, HostError> {
     Ok(host.read_text(&manifest_path())?.and_then(|manifest| address_in(&manifest)))
 }

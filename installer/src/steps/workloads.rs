@@ -1,4 +1,4 @@
-//! Whether workloads and their pods run, by what the API says of them.
+//! Whether workloads and their pods run, by their status in the API.
 
 use std::collections::BTreeSet;
 
@@ -12,13 +12,13 @@ pub(super) fn is_on(pod: &Value, nodes: &BTreeSet<String>) -> bool {
     nodes.contains(text(&pod["spec"]["nodeName"]))
 }
 
-/// What a list of the API has; nothing where there is no list.
+/// The items of a list from the API; empty if there is no list.
 pub(super) fn items(list: Option<&Value>) -> Vec<Value> {
     list.and_then(|list| list["items"].as_array().cloned()).unwrap_or_default()
 }
 
-/// Why a Deployment or `DaemonSet` is not rolled out, its pods among `lost` left out on either side: they are on hosts that are
-/// absent. What the controller counts of them changes only minutes after a host went.
+/// Why a Deployment or `DaemonSet` is not rolled out. Its pods among `lost` are on absent hosts, and are subtracted from both the wanted
+/// and the ready pods: the controller's counts change only minutes after a host went.
 pub(super) fn workload_unready(object: &Value, lost: &[Value]) -> Option<String> {
     let number = |value: &Value| value.as_u64().unwrap_or(0);
     let status = &object["status"];
@@ -26,19 +26,19 @@ pub(super) fn workload_unready(object: &Value, lost: &[Value]) -> Option<String>
         "DaemonSet" => (number(&status["desiredNumberScheduled"]), number(&status["numberReady"])),
         _ => (number(&object["spec"]["replicas"]), number(&status["readyReplicas"])),
     };
-    // Another pod is wanted in the place of one that is being deleted.
+    // A pod that is being deleted is replaced by another one, which is wanted.
     let lost: Vec<_> =
         lost.iter().filter(|pod| owns(object, pod) && pod["metadata"]["deletionTimestamp"].is_null()).collect();
     let lost_ready = lost.iter().filter(|pod| is_ready(pod)).count() as u64;
     let (wanted, ready) = (wanted.saturating_sub(lost.len() as u64), ready.saturating_sub(lost_ready));
-    // Before its controller has looked at it for the first time, a DaemonSet wants nothing.
+    // Before its controller has seen it for the first time, a DaemonSet wants no pods.
     let is_seen = number(&status["observedGeneration"]) >= number(&object["metadata"]["generation"]);
     let name = text(&object["metadata"]["name"]);
     (!is_seen || ready < wanted).then(|| format!("{name} has {ready} of {wanted} pods ready"))
 }
 
-/// Whether a pod is one of a Deployment's or `DaemonSet`'s. A Deployment has them by a `ReplicaSet` that is named by the hash which
-/// the pod has as a label.
+/// Whether a pod belongs to a Deployment or `DaemonSet`. A Deployment has its pods through a `ReplicaSet`, whose name ends with the hash in
+/// the pods' label.
 fn owns(workload: &Value, pod: &Value) -> bool {
     let (owner, name) = (&pod["metadata"]["ownerReferences"][0], text(&workload["metadata"]["name"]));
     match text(&owner["kind"]) {
@@ -51,7 +51,7 @@ fn owns(workload: &Value, pod: &Value) -> bool {
     }
 }
 
-/// Why a pod does not run. That it runs is enough here; whether enough of them are ready, their workload says.
+/// Why a pod does not run. Running is enough here; its workload says whether enough pods are ready.
 pub(super) fn pod_unready(pod: &Value) -> Option<String> {
     let name = text(&pod["metadata"]["name"]);
     let phase = text(&pod["status"]["phase"]);
@@ -95,7 +95,7 @@ mod tests {
         };
         let of_proxy = |ready| pod(("DaemonSet", "kube-proxy"), ready);
         assert_eq!(workload_unready(&set(2, 1), &[of_proxy("False")]), None);
-        // Its host went just now, and counts as ready still.
+        // The host has just gone, and its pod still counts as ready.
         let said = workload_unready(&set(3, 2), &[of_proxy("True")]);
         assert_eq!(said.unwrap(), "kube-proxy has 1 of 2 pods ready");
         assert!(workload_unready(&set(2, 1), &[pod(("DaemonSet", "other"), "False")]).is_some());
@@ -108,7 +108,7 @@ mod tests {
         let lost = pod(("ReplicaSet", "coredns-5d8"), "False");
         assert_eq!(workload_unready(&deployment, std::slice::from_ref(&lost)), None);
         assert!(workload_unready(&deployment, &[pod(("ReplicaSet", "coredns-extra-5d8"), "False")]).is_some());
-        // It is being moved elsewhere, and the one in its place has to run.
+        // The pod is being moved elsewhere, and the one in its place has to run.
         let mut leaving = lost;
         leaving["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
         assert_eq!(workload_unready(&deployment, &[leaving]).unwrap(), "coredns has 1 of 2 pods ready");

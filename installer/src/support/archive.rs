@@ -35,7 +35,7 @@ pub struct HostContents {
 }
 
 impl Contents {
-    /// Of these answers.
+    /// The contents of an archive with these answers.
     #[must_use]
     pub fn of(kinstall: String, collected: String, answers: &BTreeMap<String, Result<HostSupport, String>>) -> Self {
         let host = |(name, answer): (&String, &Result<HostSupport, String>)| {
@@ -53,7 +53,7 @@ impl Contents {
     }
 }
 
-/// Writes the archive. Files are for their owner alone, and have no time of their own.
+/// Writes the archive. Only their owner can read the files; no times are stored for them.
 ///
 /// # Errors
 /// When it cannot be written.

@@ -1,5 +1,5 @@
-//! What somebody far away needs to find out why a cluster does not work: versions, states, settings and logs of a host, without
-//! anything secret. Secrets are removed on the host that has them, before anything leaves it.
+//! What somebody elsewhere needs to find out why a cluster does not work: versions, states, settings and logs of a host, without secrets.
+//! Secrets are removed on their own host, before anything leaves it.
 
 mod archive;
 mod redact;
@@ -15,7 +15,7 @@ pub use archive::{Contents, HostContents, write};
 use redact::Redactor;
 use sources::{Content, Source};
 
-/// The end of a source is what tells most; more than this of one is left out.
+/// Longer sources are cut: their end is the most useful part.
 const MAX_SOURCE_BYTES: usize = 2 << 20;
 /// A host's answer has to fit into one line of the conversation with it.
 const MAX_HOST_BYTES: usize = 24 << 20;
@@ -24,7 +24,7 @@ const MAX_HOST_BYTES: usize = 24 << 20;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HostSupport {
-    /// What was found, by the path that it gets below the host's folder.
+    /// The collected files, by their paths below the host's folder.
     pub files: BTreeMap<String, SupportFile>,
     /// What could not be collected, and why.
     pub failures: BTreeMap<String, String>,
@@ -36,7 +36,7 @@ pub struct HostSupport {
 pub struct SupportFile {
     /// Its content, without secrets.
     pub text: String,
-    /// How it came to be.
+    /// Where the text came from, and what was removed.
     #[serde(flatten)]
     pub notes: Notes,
 }
@@ -53,8 +53,8 @@ pub struct Notes {
     pub left_out_bytes: usize,
 }
 
-/// Collects from this host what `sources` name, with logs of the last `hours`. Changes nothing. What cannot be had is noted: a host
-/// that is ill is what this is for.
+/// Collects the `sources` from this host, with logs of the last `hours`. Changes nothing. A source that cannot be read is recorded as such:
+/// the command is meant for broken hosts.
 #[must_use]
 pub fn collect(host: &Host, hours: u32) -> HostSupport {
     let redactor = Redactor::knowing(host);
@@ -77,13 +77,13 @@ pub fn collect(host: &Host, hours: u32) -> HostSupport {
     found
 }
 
-/// The last whole lines that fit into `most` bytes, and how many bytes come before them.
+/// The last complete lines that fit into `most` bytes, and how many bytes come before them.
 fn last_lines(text: &str, most: usize) -> (&str, usize) {
     if text.len() <= most {
         return (text, 0);
     }
     let cut = text.len() - most;
-    // The line that is cut goes too; a byte of a line's end is not part of a longer character.
+    // The cut line is removed too; the byte of a newline is never part of a longer character.
     let begin = text.as_bytes()[cut - 1..].iter().position(|byte| *byte == b'\n').map_or(text.len(), |at| cut + at);
     (&text[begin..], begin)
 }

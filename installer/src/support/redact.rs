@@ -1,4 +1,5 @@
-//! Removes secrets from text: what looks like one, by its form or by the name before it, and every secret that this host keeps in a file.
+//! Removes secrets from text: text that looks like a secret, by its form or by the name before it, and every secret that this host keeps in
+//! a file.
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
@@ -11,22 +12,22 @@ use crate::etcd_layout;
 use crate::host::Host;
 use crate::kubeadm::DIRECTORY;
 
-/// What stands where a secret was.
+/// Replaces a secret.
 pub const REMOVED: &str = "[removed]";
-/// Shorter values are too common to look for everywhere.
+/// Shorter values are too common to search for everywhere.
 const SHORTEST_SECRET: usize = 16;
 
-/// Names whose value is a secret, at the end of a key: `client-key-data`, `bootstrapToken`, `password`.
+/// Names of secret values, as the end of a key: `client-key-data`, `bootstrapToken`, `password`.
 const NAMES: &str = "password|passwd|passphrase|secret|secret-?key|token|client-key-data|key-data|certificate-?key|private-?key|identity-?token|api-?key|credentials?";
 
-/// Each has the groups `keep`, which stays, and what comes after it, which goes.
+/// In each form, the group `keep` stays and the rest is removed.
 static FORMS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
     let value = r#"(?:"(?:[^"\\\n]|\\.)*"|'[^'\n]*'|[^\s,;}\]{\[][^\s,;}\]]*)"#;
     [
-        // A key in PEM, also one whose begin or end was cut off.
+        // A key in PEM, even if its begin or end was cut off.
         r"(?s)(?P<keep>)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\z)".to_owned(),
         r"\A(?P<keep>)[A-Za-z0-9+/=\s]*-----END [A-Z ]*PRIVATE KEY-----".to_owned(),
-        // Bearer and Basic, in headers and in what curl -v prints.
+        // Bearer and Basic, in headers and in the output of `curl -v`.
         r#"(?i)(?P<keep>authorization["']?\s*[:=]\s*["']?(?:bearer|basic|token)\s+)[^\s"']+"#.to_owned(),
         // YAML, JSON, TOML, variables: `password: x`, `"token":"x"`, `auth = "x"`.
         format!(r#"(?i)(?P<keep>[\w.\-/]*(?:{NAMES})["']?[ \t]*[:=][ \t]*){value}"#),
@@ -35,7 +36,7 @@ static FORMS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
         format!(r"(?i)(?P<keep>--[\w\-]*(?:{NAMES})[ \t]+)[^\s-]\S*"),
         // Users and passwords in URLs.
         r"(?P<keep>\b[a-zA-Z][a-zA-Z0-9+.\-]*://)[^/\s:@]+:[^/\s@]+@".to_owned(),
-        // Bootstrap tokens, and what is signed as JSON (service accounts, OIDC).
+        // Bootstrap tokens, and signed JSON (service accounts, OIDC).
         r"(?P<keep>\b)[a-z0-9]{6}\.[a-z0-9]{16}\b".to_owned(),
         r"(?P<keep>\b)eyJ[\w\-]{8,}\.[\w\-]{8,}\.[\w\-]{8,}".to_owned(),
     ]
@@ -50,7 +51,7 @@ pub struct Redactor {
 }
 
 impl Redactor {
-    /// With every secret that Kubernetes and etcd keep in files of `host`. One that cannot be read is left to the forms.
+    /// Knows every secret that Kubernetes and etcd keep in files of `host`. For a file that cannot be read, only the forms apply.
     pub fn knowing(host: &Host) -> Self {
         let mut known = BTreeSet::new();
         let mut learn = |path: &str| {
@@ -105,7 +106,7 @@ impl Redactor {
     }
 }
 
-/// Whether a value is not a secret though its name says so: nothing, a switch, or a file that holds it.
+/// Whether a value is not a secret despite its name: empty, a switch, or the path of a file that holds the secret.
 fn is_plain(value: &str) -> bool {
     let inner = value.trim_matches(['"', '\'']);
     ["", "true", "false", "null", "{}", "[]", "|", "<none>", "<nil>", REMOVED].contains(&inner)
@@ -113,7 +114,7 @@ fn is_plain(value: &str) -> bool {
         || inner.starts_with('/')
 }
 
-/// The secrets in a file of Kubernetes: lines of private keys, and what kubeconfigs and the encryption of Secrets hold.
+/// The secrets in a file of Kubernetes: lines of private keys, and values in kubeconfigs and in the encryption of Secrets.
 fn secrets_in(text: &str) -> BTreeSet<String> {
     static VALUES: LazyLock<Regex> = LazyLock::new(|| {
         Regex::new(r#"(?m)^[\s\-]*(?:client-key-data|token|secret|certificateKey):[ \t]*["']?([^\s"']+)"#)
@@ -135,7 +136,7 @@ fn secrets_in(text: &str) -> BTreeSet<String> {
         }
         if in_key && line.starts_with("-----END") {
             in_key = false;
-            // As kubeconfigs and Secrets carry it.
+            // The form in kubeconfigs and Secrets.
             found.insert(BASE64_STANDARD.encode(&whole));
         }
     }
@@ -211,7 +212,7 @@ secret:
         );
         bench.file("etc/kubernetes/encryption.yaml", "      - aescbc:\n          keys:\n          - name: key1\n            secret: c2VjcmV0IG9mIDMyIGJ5dGVzIQ==\n");
         bench.file("etc/kubernetes/admin.conf", "users:\n- user:\n    client-key-data: QUJDREVGR0hJSktMTU5PUA==\n");
-        // What has a key in the sense of a label or a taint is not a secret.
+        // The key of a label or a taint is not a secret.
         bench.file("etc/kubernetes/kubeadm.yaml", "taints:\n- key: node-role.kubernetes.io/control-plane\n");
         let redactor = Redactor::knowing(&bench.host());
         assert_eq!(redactor.clean("has node-role.kubernetes.io/control-plane").1, 0);
@@ -230,7 +231,7 @@ secret:
                 "Authorization: Bearer {}", "https://user:{}@registry.example/v2/", "secret: '{}'", "identitytoken = \"{}\"",
             ]),
         ) {
-            // A path is where a secret lies.
+            // A path is the place of a secret, not a secret.
             prop_assume!(!secret.starts_with('/') && (!form.contains("https") || !secret.contains('/')));
             let text = format!("{before}\n{}\nafter\n", form.replace("{}", &secret));
             let (cleaned, removed) = of_nothing().clean(&text);

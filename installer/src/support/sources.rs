@@ -1,4 +1,4 @@
-//! What is collected on a host.
+//! What to collect on a host.
 
 use kbundle_format::Role;
 
@@ -15,9 +15,9 @@ const SYSTEM_NAMESPACES: &[&str] = &["kube-system", "calico-system", "kube-flann
 
 /// Something to collect.
 pub struct Source {
-    /// Where it goes, below the host's folder.
+    /// Its path below the host's folder.
     pub path: String,
-    /// The file or the command that it is.
+    /// The file or the command.
     pub name: String,
     /// What it gave.
     pub content: Content,
@@ -27,13 +27,13 @@ pub struct Source {
 pub enum Content {
     /// Text.
     Text(String),
-    /// Nothing, since this host has no such file or program.
+    /// The host has no such file or program.
     Absent,
-    /// Nothing, for this reason.
+    /// The source could not be read, for this reason.
     Failed(String),
 }
 
-/// Files, whole. A folder stands for the files right in it.
+/// Complete files. A folder stands for the files directly inside of it.
 const FILES: &[&str] = &[
     "/etc/os-release",
     "/etc/hosts",
@@ -60,7 +60,7 @@ const FILES: &[&str] = &[
     "/var/lib/kinstall/ledger.jsonl",
 ];
 
-/// Programs, with the name of the file that has what they print.
+/// Programs, each with the name of the file for its output.
 const COMMANDS: &[(&str, &[&str])] = &[
     ("addresses", &["ip", "address"]),
     ("routes", &["ip", "route", "show", "table", "all"]),
@@ -83,7 +83,7 @@ const COMMANDS: &[(&str, &[&str])] = &[
 /// Units whose state and logs are collected.
 const UNITS: &[&str] = &["kubelet.service", "containerd.service", etcd_layout::UNIT];
 
-/// What the API is asked for, on a control plane. No Secrets and no settings of users.
+/// Requests to the API, on a control plane. No Secrets and no settings of users.
 const API: &[(&str, &[&str])] = &[
     ("version.yaml", &["version", "--output=yaml"]),
     ("ready", &["get", "--raw=/readyz?verbose"]),
@@ -100,7 +100,7 @@ const API: &[(&str, &[&str])] = &[
     ("requests-to-sign", &["get", "certificatesigningrequests"]),
 ];
 
-/// Reads all of it. One source after the other, since a host may have little left to give.
+/// Reads all sources, one after another, since a host may have few resources left.
 pub fn of(host: &Host, hours: u32) -> impl Iterator<Item = Source> {
     let files = FILES.iter().flat_map(|path| below(host, path)).map(|path| file(host, &path));
     let pods = logs_of_system_pods(host).into_iter().map(|path| file(host, &path));
@@ -129,7 +129,7 @@ pub fn of(host: &Host, hours: u32) -> impl Iterator<Item = Source> {
         .chain(pods)
 }
 
-/// The file itself, or the files right in the folder.
+/// The file itself, or the files directly inside of the folder.
 fn below(host: &Host, path: &str) -> Vec<String> {
     if !host.is_directory(path) {
         return vec![path.to_owned()];
@@ -152,7 +152,7 @@ fn command(host: &Host, path: String, words: &[&str]) -> Source {
     Source { path, name: command.to_string(), content: printed(host.run_if_installed(&command)) }
 }
 
-/// What a program printed, also where it failed: its words are worth having, and it says how it ended.
+/// The output of a program, even if it failed: the output is useful then, and says how the program ended.
 fn printed(output: Result<Option<Output>, HostError>) -> Content {
     match output {
         Ok(Some(output)) if output.code == Some(0) => Content::Text(output.stdout),
@@ -165,7 +165,7 @@ fn printed(output: Result<Option<Output>, HostError>) -> Content {
     }
 }
 
-/// What `kinstall status` says, by this program itself.
+/// The output of `kinstall status`, made by this program itself.
 fn status(host: &Host) -> Source {
     let content = match std::env::current_exe() {
         Ok(program) => {
@@ -177,7 +177,7 @@ fn status(host: &Host) -> Source {
     Source { path: "status.json".to_owned(), name: "kinstall status --output json".to_owned(), content }
 }
 
-/// How the members of etcd are, on a host that has one.
+/// The state of etcd's members, on a host that has one.
 fn etcd(host: &Host) -> Vec<Source> {
     let Ok(standing) = Standing::find(host) else { return Vec::new() };
     if !standing.inputs().has(Role::Etcd) {
@@ -197,7 +197,7 @@ fn etcd(host: &Host) -> Vec<Source> {
     asked.into_iter().map(ask).collect()
 }
 
-/// What the API says, on a host with the administrator's credential.
+/// The answers of the API, on a host with the administrator's credential.
 fn api(host: &Host) -> Vec<Source> {
     if !host.exists(ADMIN_KUBECONFIG) {
         return Vec::new();
@@ -211,7 +211,7 @@ fn api(host: &Host) -> Vec<Source> {
     API.iter().map(ask).collect()
 }
 
-/// The logs of the system's own pods. Those of users stay: nobody knows what they print.
+/// The logs of the system's own pods. Logs of users' pods are left out: nobody knows what they contain.
 fn logs_of_system_pods(host: &Host) -> Vec<String> {
     let pods = host.names_in(POD_LOGS).unwrap_or_default();
     let system = pods

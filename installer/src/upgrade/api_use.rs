@@ -1,4 +1,4 @@
-//! Which APIs that Kubernetes removes are in use, as far as the cluster tells.
+//! Which APIs that Kubernetes removes are in use, as far as the cluster shows.
 
 use kbundle_format::KubeVersion;
 use schemars::JsonSchema;
@@ -8,7 +8,7 @@ use super::deprecated::{self, DeprecatedApi};
 use super::stored::StoredObjects;
 use crate::kubectl::Kubectl;
 
-/// So many objects are told to people. Programs get all that are named.
+/// The number of objects that people are shown. Programs get all of them.
 const TOLD: usize = 20;
 
 /// APIs that Kubernetes removes, and what uses them.
@@ -22,7 +22,7 @@ pub struct ApiUse {
 }
 
 impl ApiUse {
-    /// Asks the API server, for an upgrade to Kubernetes `to`.
+    /// Asks the API server which APIs an upgrade to Kubernetes `to` would break.
     pub fn read(api: &Kubectl<'_>, to: KubeVersion) -> anyhow::Result<Self> {
         Ok(Self {
             deprecated_apis: deprecated::read(&api.raw("/metrics")?, to),

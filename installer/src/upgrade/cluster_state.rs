@@ -1,4 +1,4 @@
-//! What the cluster tells of itself before it is upgraded.
+//! What the cluster reports about itself before it is upgraded.
 
 use anyhow::anyhow;
 use kbundle_format::KubeVersion;
@@ -10,14 +10,14 @@ use crate::failure::Advise;
 use crate::host::Host;
 use crate::kubectl::{Kubectl, is_ready};
 
-/// What the cluster tells of itself.
+/// What the cluster reports about itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClusterState {
-    /// What the API server lacks of being ready. All else is unknown then.
+    /// Why the API server is not ready. Everything else is unknown then.
     pub silence: Option<String>,
     /// The nodes.
     pub nodes: Vec<NodeState>,
-    /// APIs that Kubernetes removes, and what uses them.
+    /// APIs that Kubernetes removes, and their users.
     #[serde(flatten)]
     pub apis: ApiUse,
 }
@@ -27,11 +27,11 @@ pub struct ClusterState {
 pub struct NodeState {
     /// Its name.
     pub name: String,
-    /// Whether it says that it is ready.
+    /// Whether it reports that it is ready.
     pub is_ready: bool,
-    /// Its kubelet's version; absent where it does not tell one.
+    /// Its kubelet's version; absent if the kubelet does not report one.
     pub kubelet: Option<KubeVersion>,
-    /// Its pods that nobody would create again elsewhere, as `namespace/name`.
+    /// Its pods that no controller would create again elsewhere, as `namespace/name`.
     pub lone_pods: Vec<String>,
 }
 
@@ -64,7 +64,7 @@ impl ClusterState {
             .hint("a cluster has to be healthy before it is upgraded; `kinstall status` shows what is not")
     }
 
-    /// Every node that tells the version of its kubelet, with that.
+    /// Every node that reports its kubelet's version, with that version.
     #[must_use]
     pub fn kubelets(&self) -> Vec<(String, KubeVersion)> {
         self.nodes.iter().filter_map(|node| Some((node.name.clone(), node.kubelet?))).collect()

@@ -1,7 +1,7 @@
-//! APIs that somebody still asks for and that a later Kubernetes does not have, as the API server counts them.
+//! APIs that are still requested and that a later Kubernetes does not have, as the API server counts them.
 //!
-//! Source: the metric `apiserver_requested_deprecated_apis`, staging/src/k8s.io/apiserver/pkg/endpoints/metrics/metrics.go. It tells what
-//! was asked for since the API server started.
+//! Source: the metric `apiserver_requested_deprecated_apis`, staging/src/k8s.io/apiserver/pkg/endpoints/metrics/metrics.go. It counts
+//! requests since the API server started.
 
 use std::fmt;
 

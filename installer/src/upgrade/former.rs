@@ -2,7 +2,7 @@
 //! [`unfinished::DIRECTORY`](super::unfinished::DIRECTORY) for a rollback.
 //!
 //! kinstall's own files are those of the ledger; kubeadm writes the others. Keys, certificates and kubeconfigs are left out: they may be
-//! renewed meanwhile, and an upgrade does not change them. Files of others in which kinstall edits lines are left out too.
+//! renewed in the meantime, and an upgrade does not change them. Files of others in which kinstall edits lines are left out too.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -16,10 +16,10 @@ use crate::host::{Change, Host, Ledger, Owner, ledger};
 use crate::kubeadm::MANIFESTS;
 use crate::step_progress::StepProgress;
 
-/// What the copies' paths begin with.
+/// The directory of the copies; their own paths follow below it.
 const ROOT: &str = "/var/lib/kinstall/upgrade/former";
 const RECORD: &str = "upgrade/former.json";
-/// What kubeadm writes for the kubelet.
+/// The files that kubeadm writes for the kubelet.
 const OF_KUBELET: [&str; 3] =
     ["/var/lib/kubelet/config.yaml", "/var/lib/kubelet/kubeadm-flags.env", "/var/lib/kubelet/instance-config.yaml"];
 
@@ -27,9 +27,9 @@ const OF_KUBELET: [&str; 3] =
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct FormerFiles {
-    /// By absolute path.
+    /// The files by absolute path.
     files: BTreeMap<String, FormerFile>,
-    /// How many changes the ledger had.
+    /// The number of changes on the ledger.
     changes: usize,
 }
 
@@ -43,20 +43,20 @@ struct FormerFile {
 }
 
 impl FormerFiles {
-    /// What was kept; `None` if it was not kept to the end.
+    /// Reads the record of the copies; `None` if they were not completed.
     pub fn read(host: &Host) -> anyhow::Result<Option<Self>> {
         let path = format!("{}/{RECORD}", ledger::DIRECTORY);
         let Some(bytes) = host.read(&path)? else { return Ok(None) };
         serde_json::from_slice(&bytes).map(Some).with_context(|| format!("{path} is damaged"))
     }
 
-    /// Of a host on which nothing that runs was changed: all that is on its ledger was there before.
+    /// For a host on which nothing that runs was changed: everything on its ledger was there before.
     #[must_use]
     pub fn unchanged(host: &Host) -> Self {
         Self { files: BTreeMap::new(), changes: host.ledger().changes().len() }
     }
 
-    /// Copies what is there now. The record is written when all copies are on the disk.
+    /// Copies the present files. The record is written when all copies are on the disk.
     pub fn keep(host: &mut Host, progress: &dyn StepProgress) -> anyhow::Result<()> {
         let changes = host.ledger().changes().len();
         let mut files = BTreeMap::new();
@@ -73,7 +73,7 @@ impl FormerFiles {
         Ok(host.keep_record(RECORD, &bytes)?)
     }
 
-    /// A file that is not as it was when it was copied.
+    /// A file that differs from its copy, or that has no copy; `None` if there is none.
     pub fn changed(&self, host: &Host) -> anyhow::Result<Option<String>> {
         for (path, former) in &self.files {
             if FormerFile::look(host, path)?.as_ref() != Some(former) {
@@ -84,7 +84,7 @@ impl FormerFiles {
         Ok(unknown)
     }
 
-    /// Refuses copies that are not whole.
+    /// Refuses incomplete copies.
     pub fn verify(&self, host: &Host) -> anyhow::Result<()> {
         for (path, former) in &self.files {
             let kept = copy_of(path);
@@ -102,7 +102,7 @@ impl FormerFiles {
         Ok(())
     }
 
-    /// Brings every file back, each as a whole, and takes away what came after. Units that came after are stopped before.
+    /// Restores every file, each as a whole, and removes files that were added since. Units that were added since are stopped first.
     pub fn bring_back(&self, host: &mut Host, progress: &dyn StepProgress) -> anyhow::Result<()> {
         for change in self.later(host.ledger()).iter().rev() {
             host.undo(change)?;
@@ -124,7 +124,7 @@ impl FormerFiles {
         Ok(())
     }
 
-    /// Takes what was undone off the ledger, with the steps that only an upgrade has.
+    /// Removes what was undone from the ledger, and the steps that only an upgrade has.
     pub fn withdraw_records(&self, host: &mut Host, of_upgrade: impl Fn(&str) -> bool) -> anyhow::Result<()> {
         let undone = self.later(host.ledger());
         Ok(host.ledger_mut().withdraw(|change| match change {
@@ -134,7 +134,7 @@ impl FormerFiles {
         })?)
     }
 
-    /// The files and units that came to the host since.
+    /// The files and units that were added to the host since.
     fn later(&self, ledger: &Ledger) -> Vec<Change> {
         let later = ledger.changes().get(self.changes..).unwrap_or_default().iter();
         let is_undone = |change: &&Change| match change {
@@ -155,7 +155,7 @@ impl FormerFile {
     }
 }
 
-/// The files that a rollback brings back, as far as they are there.
+/// The files that a rollback restores, as far as they exist.
 fn paths(host: &Host) -> anyhow::Result<Vec<String>> {
     let of_ledger = host.ledger().changes().iter().filter_map(|change| match change {
         Change::CreatedFile { path } | Change::ReplacedFile { path, .. } => Some(path.clone()),
@@ -169,7 +169,7 @@ fn paths(host: &Host) -> anyhow::Result<Vec<String>> {
     Ok(all)
 }
 
-/// Whether a rollback has to do with the file at all.
+/// Whether a rollback concerns the file at all.
 fn is_kept(path: &str) -> bool {
     let is_kubeconfig = path.starts_with("/etc/kubernetes/") && path.strip_suffix(".conf").is_some();
     let is_elsewhere = ["/run/", "/proc/", "/sys/", DIRECTORY].iter().any(|tree| path.starts_with(tree));
@@ -201,7 +201,7 @@ mod tests {
     /// A host with a program, a key, a manifest and the kubelet's configuration.
     fn set_up() -> Bench {
         let bench = Bench::new();
-        // As on every host. The ledger of a bench lies below it, and would come in between.
+        // `/var/lib` exists on every host. A bench's ledger is below it, and would be recorded as a change in between.
         fs_err::create_dir_all(bench.path("var/lib/kinstall")).unwrap();
         let mut host = bench.host();
         host.claim_tree(DIRECTORY).unwrap();
@@ -227,7 +227,7 @@ mod tests {
         bench.file("etc/kubernetes/manifests/kube-apiserver.yaml", "image: 1.36.3");
         bench.file("etc/kubernetes/manifests/new.yaml", "");
         assert!(former.changed(&bench.host()).unwrap().is_some());
-        // As often as it is cut off.
+        // It may be repeated after each cut.
         for _ in 0..2 {
             former.bring_back(&mut bench.host(), &Notes::default()).unwrap();
         }

@@ -1,5 +1,5 @@
 //! What an upgrade is about to do, for people and programs: every version before and after, what restarts, what users notice, and what
-//! cannot be undone. Decided from the two lists alone.
+//! cannot be undone. It is decided from the two lists alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -84,14 +84,14 @@ fn changed_objects(from: &BundleList, to: &BundleList) -> Vec<String> {
     names.into_iter().filter(|name| changes_manifests(from, to, name)).map(str::to_owned).collect()
 }
 
-/// Whether `component` differs: another version, or another build of the same.
+/// Whether `component` differs: in its version, or in its build.
 fn changes_component(from: &BundleList, to: &BundleList, component: ComponentName, platform: &Platform) -> bool {
     let build =
         |list: &BundleList| list.component(component, platform).map(|entry| (entry.component.clone(), entry.digest));
     build(from) != build(to)
 }
 
-/// Whether pods of a node notice the change: the kubelet, or what runs containers and connects them, differs.
+/// Whether pods of a node notice the change: the kubelet differs, or a program that runs or connects containers.
 #[must_use]
 pub fn disturbs_pods(from: &BundleList, to: &BundleList, platform: &Platform) -> bool {
     const OF_PODS: [ComponentName; 4] =
@@ -99,7 +99,7 @@ pub fn disturbs_pods(from: &BundleList, to: &BundleList, platform: &Platform) ->
     changes_pause(from, to, platform) || OF_PODS.iter().any(|name| changes_component(from, to, *name, platform))
 }
 
-/// Whether the image that holds a pod's namespaces differs; containerd's configuration names it.
+/// Whether the image of the pods' sandbox differs; containerd's configuration names it.
 fn changes_pause(from: &BundleList, to: &BundleList, platform: &Platform) -> bool {
     let pause = |list| ClusterImages::find(list, platform).ok().map(|images| images.pause);
     pause(from) != pause(to)
@@ -108,9 +108,9 @@ fn changes_pause(from: &BundleList, to: &BundleList, platform: &Platform) -> boo
 /// Whether other hosts can take over while a host is upgraded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Surroundings {
-    /// The cluster is one host.
+    /// The cluster is a single host.
     Alone,
-    /// It has others, to which pods are moved.
+    /// There are other hosts, to which pods are moved.
     Among,
 }
 
@@ -169,7 +169,7 @@ impl Surroundings {
 }
 
 impl Outline {
-    /// Of an upgrade of a host with these roles from one bundle to the other.
+    /// The outline of an upgrade of a host with these roles from one bundle to the other.
     #[must_use]
     pub fn of_host(
         from: &BundleList,
@@ -232,7 +232,7 @@ impl Outline {
     }
 }
 
-/// What differs, by name.
+/// The differences by name.
 fn changes(before: &[(String, String)], after: &[(String, String)]) -> Vec<Change> {
     let mut names: Vec<_> = after.iter().map(|(name, _)| name).collect();
     names.extend(before.iter().map(|(name, _)| name).filter(|name| !after.iter().any(|(other, _)| other == *name)));

@@ -1,4 +1,4 @@
-//! The parts of an upgrade of several hosts. Each host goes through all of them; between them other hosts have their turn.
+//! The parts of an upgrade of several hosts. Each host goes through all parts; between them other hosts have their turn.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,9 +8,9 @@ use crate::stage::Phase;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Part {
-    /// The new programs and images come onto the host. Nothing that runs is changed.
+    /// The new binaries and images are put onto the host. Nothing that runs is changed.
     Preload,
-    /// etcd is saved. Nothing that runs is changed.
+    /// A snapshot of etcd is taken. Nothing that runs is changed.
     Snapshot,
     /// The member of etcd changes.
     Etcd,
@@ -18,7 +18,7 @@ pub enum Part {
     Node,
     /// The pod network.
     Network,
-    /// What needs the whole cluster in its new version.
+    /// Work that needs the whole cluster in its new version.
     Finish,
 }
 
@@ -26,7 +26,7 @@ impl Part {
     /// All of them, in order.
     pub const ALL: [Self; 6] = [Self::Preload, Self::Snapshot, Self::Etcd, Self::Node, Self::Network, Self::Finish];
 
-    /// The part in which the steps that an installation has in `phase` find out that all is done, or mend it.
+    /// The part in which the steps of an installation's `phase` run: they find that everything is done, or repair it.
     #[must_use]
     pub fn with(phase: Phase) -> Self {
         match phase {
@@ -36,7 +36,7 @@ impl Part {
         }
     }
 
-    /// The phase of an installation that this is most like.
+    /// The phase of an installation that this part resembles most.
     #[must_use]
     pub fn phase(self) -> Phase {
         match self {

@@ -1,11 +1,11 @@
-//! Which API versions of stored objects Kubernetes removes with which minor, from 1.25 on.
+//! Which API versions of stored objects Kubernetes removes in which minor version, from 1.25 on.
 //!
-//! Source: the functions `APILifecycleRemoved` in `zz_generated.prerelease-lifecycle.go` of <https://github.com/kubernetes/api>, v0.25.2 and
-//! v0.36.3, which the API server obeys (`staging/src/k8s.io/apiserver/pkg/server/deleted_kinds.go`). People read the same in
-//! <https://kubernetes.io/docs/reference/using-api/deprecation-guide/>. Left out are kinds that are not stored, such as reviews and evictions,
-//! and events, which last an hour.
+//! Source: the functions `APILifecycleRemoved` in `zz_generated.prerelease-lifecycle.go` of <https://github.com/kubernetes/api>, v0.25.2
+//! and v0.36.3, which the API server obeys (`staging/src/k8s.io/apiserver/pkg/server/deleted_kinds.go`).
+//! <https://kubernetes.io/docs/reference/using-api/deprecation-guide/> has the same for people. Left out are kinds that are not stored,
+//! such as reviews and evictions, and events, which last an hour.
 
-/// The first minor of Kubernetes 1 without it, group and version, kinds.
+/// The first minor version of Kubernetes 1 without the API, group and version, kinds.
 const REMOVED: &[(u16, &str, &[&str])] = &[
     (25, "autoscaling/v2beta1", &["HorizontalPodAutoscaler"]),
     (25, "batch/v1beta1", &["CronJob"]),
@@ -41,7 +41,7 @@ const VALIDATING: &[&str] = &["ValidatingAdmissionPolicy", "ValidatingAdmissionP
 const MUTATING: &[&str] = &["MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding"];
 const DEVICES: &[&str] = &["DeviceClass", "ResourceClaim", "ResourceClaimTemplate", "ResourceSlice"];
 
-/// The first minor without this API version of a kind; nothing where none is known.
+/// The first minor version without this API version of a kind; `None` if none is known.
 #[must_use]
 pub fn first_minor_without(api: &str, kind: &str) -> Option<(u16, u16)> {
     let row = REMOVED.iter().find(|(_, removed, kinds)| *removed == api && kinds.contains(&kind));

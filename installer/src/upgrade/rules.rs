@@ -10,11 +10,11 @@ use crate::failure::Advise;
 use crate::version_rules::Release;
 use crate::version_rules::kubernetes::OLDER_KUBELETS_BY_THREE;
 
-/// The oldest etcd 3.5 from which 3.6 starts without members that nobody knows any more (the notice in `upgrade_3_6.md`).
+/// The oldest etcd 3.5 from which 3.6 starts without members that are not known any more (the notice in `upgrade_3_6.md`).
 const LAST_BEFORE_ETCD_3_6: Release = Release::new(3, 5, 24);
 const ETCD_3_6: (u16, u16) = (3, 6);
 
-/// The versions that decide; a component that is absent, or whose version is none of upstream's, is not judged.
+/// The versions that decide. A component that is absent, or whose version is not upstream's, is not judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Versions {
     /// Kubernetes.
@@ -29,54 +29,54 @@ pub struct Versions {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SkewError {
-    /// Kubernetes would get older.
+    /// Kubernetes would be downgraded.
     #[error("Kubernetes {from} cannot become {to}: it is never downgraded")]
     OlderKubernetes {
-        /// What there is.
+        /// The present version.
         from: KubeVersion,
-        /// What the bundle has.
+        /// The version in the bundle.
         to: KubeVersion,
     },
-    /// A minor would be left out.
+    /// A minor version would be skipped.
     #[error("Kubernetes {from} cannot become {to} at once: minors are upgraded one at a time, and the next is {major}.{minor}", major = next.0, minor = next.1)]
     SkippedMinor {
-        /// What there is.
+        /// The present version.
         from: KubeVersion,
-        /// What the bundle has.
+        /// The version in the bundle.
         to: KubeVersion,
-        /// The minor that comes first.
+        /// The minor version that has to come first.
         next: (u16, u16),
     },
-    /// A kubelet that the new control plane does not take.
+    /// A kubelet is too old for the new control plane.
     #[error(
         "the kubelet of {node} is {kubelet}, which a control plane of {to} does not take: it takes {to} and up to {behind} minors before"
     )]
     Kubelet {
         /// The node.
         node: String,
-        /// Its kubelet.
+        /// The version of its kubelet.
         kubelet: KubeVersion,
-        /// What the bundle has.
+        /// The version in the bundle.
         to: KubeVersion,
         /// How many minors older it may be.
         behind: u16,
     },
-    /// etcd or containerd would go to an older line of releases, which does not read what the newer one wrote.
+    /// etcd or containerd would go back to an older line of releases, which cannot read the data of the newer one.
     #[error("{component} {from} cannot become {to}: the older one does not read what the newer one wrote")]
     OlderComponent {
-        /// Which.
+        /// The component.
         component: ComponentName,
-        /// What there is.
+        /// The present version.
         from: Release,
-        /// What the bundle has.
+        /// The version in the bundle.
         to: Release,
     },
-    /// A line of releases of etcd would be left out.
+    /// A line of releases of etcd would be skipped.
     #[error("etcd {from} cannot become {to} at once: its minors are upgraded one at a time")]
     SkippedEtcd {
-        /// What there is.
+        /// The present version.
         from: Release,
-        /// What the bundle has.
+        /// The version in the bundle.
         to: Release,
     },
     /// etcd 3.5 is too old to become 3.6.
@@ -84,14 +84,14 @@ pub enum SkewError {
         "etcd {from} cannot become {to}: 3.6 takes the store of {LAST_BEFORE_ETCD_3_6} or later; upgrade to a bundle with that one first"
     )]
     EtcdTooOldFor36 {
-        /// What there is.
+        /// The present version.
         from: Release,
-        /// What the bundle has.
+        /// The version in the bundle.
         to: Release,
     },
 }
 
-/// All that forbids to go from one to the other. `kubelets` are the nodes with their kubelets.
+/// All reasons against a change from one to the other. `kubelets` are the nodes with their kubelets.
 #[must_use]
 pub fn refusals(from: &Versions, to: &Versions, kubelets: &[(String, KubeVersion)]) -> Vec<SkewError> {
     let mut found: Vec<_> = of_kubernetes(from.kubernetes, to.kubernetes).into_iter().collect();
@@ -103,7 +103,7 @@ pub fn refusals(from: &Versions, to: &Versions, kubelets: &[(String, KubeVersion
     found
 }
 
-/// Refuses for these reasons, where there are any.
+/// Refuses for these reasons, if there are any.
 pub fn refuse(reasons: &[String]) -> anyhow::Result<()> {
     if reasons.is_empty() {
         return Ok(());

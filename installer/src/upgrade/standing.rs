@@ -1,4 +1,4 @@
-//! What an upgrade begins with on a host: the bundle that it was set up from, and how far an upgrade is.
+//! The state of a host at the beginning of an upgrade: the bundle that it was set up from, and how far an upgrade is.
 
 use anyhow::anyhow;
 use kbundle_format::{BundleList, Digest};
@@ -9,16 +9,16 @@ use crate::failure::Advise;
 use crate::host::Host;
 use crate::records::Records;
 
-/// How a host stands before an upgrade.
+/// The state of a host before an upgrade.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Standing {
-    /// The list of the bundle that it was set up from, as it was signed.
+    /// The signed list of the bundle that it was set up from.
     pub list: String,
-    /// The list of the bundle that an upgrade under way is to.
+    /// The list of the bundle that an unfinished upgrade leads to.
     pub target: Option<Digest>,
     /// How far the host is with its turn in that upgrade.
     pub turn: Turn,
-    /// Steps of its installation that were begun and never completed.
+    /// Steps of its installation that began and were never completed.
     pub incomplete: Vec<String>,
 }
 
@@ -26,12 +26,12 @@ pub struct Standing {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Turn {
-    /// It had none.
+    /// It had no turn yet.
     #[default]
     NotBegun,
-    /// It was cut off in it. Its pods were moved away before.
+    /// Its turn was cut off. Its pods had been moved away.
     Begun,
-    /// It came to its end.
+    /// Its turn is complete.
     Done,
 }
 
@@ -47,10 +47,10 @@ impl Turn {
 }
 
 impl Standing {
-    /// How this host stands. `incomplete` are the steps of its installation that were cut off.
+    /// The state of this host. `incomplete` are the steps of its installation that were cut off.
     ///
     /// # Errors
-    /// Where kinstall has not set it up.
+    /// When kinstall has not set it up.
     pub fn read(host: &Host, records: &Records, incomplete: &[&str]) -> anyhow::Result<Self> {
         let target = unfinished::target(host)?.map(|target| target.list_digest());
         // While an upgrade is under way, its own steps may be cut off.
@@ -58,14 +58,14 @@ impl Standing {
         Ok(Self {
             list: String::from_utf8_lossy(&records.list_bytes).into_owned(),
             target,
-            // Without a target, marks are what an end left that was cut off.
+            // Without a target, the marks are from an upgrade whose end was cut off.
             turn: if target.is_some() { Turn::read(host)? } else { Turn::NotBegun },
             incomplete: incomplete.iter().map(|&step| step.to_owned()).collect(),
         })
     }
 }
 
-/// What this host was set up from.
+/// The records that this host was set up from.
 pub fn records(host: &Host) -> anyhow::Result<Records> {
     match Records::read_begun(host)? {
         Some(records) => Ok(records),
@@ -78,7 +78,7 @@ pub fn records(host: &Host) -> anyhow::Result<Records> {
 /// Whether an upgrade to this bundle is under way.
 ///
 /// # Errors
-/// Where one to another bundle is.
+/// When an upgrade to another bundle is under way.
 pub fn resumes(host: &Host, target: &Records) -> anyhow::Result<bool> {
     let Some(begun) = unfinished::target(host)? else { return Ok(false) };
     if unfinished::has(host, Mark::RollingBack)? {

@@ -1,8 +1,9 @@
 //! Stored objects last written through an API version that Kubernetes removes.
 //!
-//! Kubernetes keeps such objects and gives them in the versions that it has. What breaks is whatever writes them: a manifest in a repository, a chart, a
-//! controller. An object names its writers in `metadata.managedFields`, each with its version, and the manifest that `kubectl apply` was last
-//! given in an annotation. The API server's metric in [`deprecated`](super::deprecated) forgets when the API server restarts; the objects do not.
+//! Kubernetes keeps such objects and returns them in the versions that it has. Their writers break: a manifest in a repository, a chart, a
+//! controller. An object names its writers in `metadata.managedFields`, each with its version; an annotation contains the manifest of the
+//! last `kubectl apply`. The API server's metric in [`deprecated`](super::deprecated) forgets when the API server restarts; the objects do
+//! not.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,10 +16,10 @@ use super::removed_apis::{first_minor_without, group_of, has_removed_versions};
 use crate::kubectl::Kubectl;
 use crate::kubectl::chunks::ApiResource;
 
-/// So many are named; more are counted.
+/// The number of objects that are named; all others are only counted.
 const NAMED: usize = 500;
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
-/// They write with what their own version prefers, and become the new version. The last two are the API server as well
+/// They write in the version that they prefer, and are upgraded themselves. The last two are the API server as well
 /// (`staging/src/k8s.io/apiserver/pkg/util/flowcontrol/apf_controller.go`, `pkg/registry/flowcontrol/rest/storage_flowcontrol.go`).
 const OF_KUBERNETES: [&str; 6] = [
     "kube-apiserver",
@@ -85,7 +86,8 @@ impl fmt::Display for StoredObject {
 }
 
 impl StoredObjects {
-    /// Looks through every kind of which an API version is removed, for an upgrade to Kubernetes `to`. What is not answered is unknown.
+    /// Looks through every kind of which an API version is removed, for an upgrade to Kubernetes `to`. Lists that cannot be read are
+    /// reported as unknown.
     #[must_use]
     pub fn scan(api: &Kubectl<'_>, to: KubeVersion) -> Self {
         let mut found = Self::default();
@@ -124,7 +126,7 @@ impl StoredObjects {
     }
 }
 
-/// What is read of an object.
+/// The fields of an object that are read.
 #[derive(Deserialize)]
 struct Item {
     metadata: Metadata,
@@ -141,7 +143,7 @@ struct Metadata {
     managed_fields: Vec<Write>,
 }
 
-/// What a manager wrote, without which fields.
+/// A write by a manager, without the list of its fields.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Write {
@@ -153,7 +155,7 @@ struct Write {
     subresource: String,
     #[serde(default)]
     api_version: String,
-    /// In RFC 3339 and UTC, so that text compares like time.
+    /// In RFC 3339 and UTC, so that times can be compared as text.
     #[serde(default)]
     time: String,
 }
@@ -165,7 +167,7 @@ struct Manifest {
 }
 
 impl Metadata {
-    /// Adds the object once for each removed API version through which somebody last wrote it.
+    /// Adds the object once for each removed API version through which one of its last writes went.
     fn writes(self, resource: &ApiResource, to: KubeVersion, found: &mut StoredObjects) {
         let mut apis: BTreeMap<String, (Vec<String>, bool)> = BTreeMap::new();
         for write in self.last_writes() {
@@ -192,7 +194,7 @@ impl Metadata {
         }
     }
 
-    /// The last write of each manager in each of its ways, without Kubernetes' own.
+    /// The last write of each manager in each of its operations, without Kubernetes' own.
     fn last_writes(&self) -> impl Iterator<Item = &Write> {
         let mut last: BTreeMap<_, &Write> = BTreeMap::new();
         let writes = self.managed_fields.iter().filter(|write| !OF_KUBERNETES.contains(&write.manager.as_str()));

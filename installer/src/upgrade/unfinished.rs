@@ -1,54 +1,55 @@
-//! What a host keeps of an upgrade that is under way: the list of the new bundle beside that of the old one, and which steps are done.
+//! What a host records of an unfinished upgrade: the list of the new bundle beside that of the old one, and which steps are done.
 //!
-//! It lies in [`DIRECTORY`], with the new programs. Until the last step is done, the host's own records are those of the old bundle.
+//! The records are in [`DIRECTORY`], with the new binaries. Until the last step is done, the host's own records are those of the old
+//! bundle.
 
 use serde::{Deserialize, Serialize};
 
 use crate::host::{Host, HostError, ledger};
 use crate::records::{Records, RecordsError, UPGRADE};
 
-/// Where all of it lies.
+/// Holds the records of the upgrade.
 pub const DIRECTORY: &str = "/var/lib/kinstall/upgrade";
 const MARKS: &str = "upgrade/marks.json";
 
-/// What is noted of an upgrade that no look at the host tells.
+/// Facts about an upgrade that no look at the host can show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mark {
     /// A snapshot of etcd was taken.
     Snapshot,
-    /// From here on what runs is being changed.
+    /// From here on running programs are changed.
     Changing,
     /// The member of etcd may have changed its store.
     Store,
     /// kubeadm may have changed objects of the cluster.
     ClusterObjects,
-    /// A rollback was begun: it alone may go on.
+    /// A rollback began: only the rollback may continue.
     RollingBack,
-    /// The rollback brings the snapshot of etcd back.
+    /// The rollback is restoring the snapshot of etcd.
     RestoringStore,
-    /// It did so.
+    /// The rollback has restored the snapshot of etcd.
     StoreRestored,
     /// kubeadm's configuration differs from the one that the control plane was made from.
     NewConfiguration,
     /// kubeadm has upgraded the control plane.
     ControlPlane,
-    /// kubeadm has given the worker the configuration of the new kubelet.
+    /// kubeadm has written the worker's configuration for the new kubelet.
     Worker,
     /// This host had its turn among several, and may have been cut off in it: its pods were moved away.
     TurnBegun,
-    /// It came to the end of its turn: all that runs on this host alone is changed.
+    /// Its turn is complete: everything that runs only on this host is changed.
     TurnDone,
     /// The network's objects are those of the new bundle.
     Network,
-    /// The add-ons' objects are.
+    /// The add-ons' objects are those of the new bundle.
     Addons,
 }
 
-/// The records of the new bundle, where an upgrade is under way.
+/// The records of the new bundle, if an upgrade is under way.
 ///
 /// # Errors
-/// Where what lies there is not what was written.
+/// When the records are not what was written.
 pub fn target(host: &Host) -> Result<Option<Records>, RecordsError> {
     Records::read_in(host, UPGRADE)
 }
@@ -57,7 +58,7 @@ pub fn target(host: &Host) -> Result<Option<Records>, RecordsError> {
 pub fn begin(host: &mut Host, target: &Records) -> anyhow::Result<()> {
     host.claim_tree(DIRECTORY)?;
     if self::target(host)?.is_none() {
-        // What an end left that was cut off: its marks are of another upgrade.
+        // The end of another upgrade was cut off: the marks that it left are not of this one.
         host.remove_claimed(DIRECTORY)?;
     }
     if !has(host, Mark::Changing)? {
@@ -66,24 +67,24 @@ pub fn begin(host: &mut Host, target: &Records) -> anyhow::Result<()> {
     Ok(target.keep_in(host, UPGRADE)?)
 }
 
-/// Ends it: the new bundle is what this host was set up from.
+/// Ends the upgrade: from now on, this host counts as set up from the new bundle.
 pub fn end(host: &mut Host, target: &Records) -> anyhow::Result<()> {
     target.replace(host)?;
     host.remove_claimed(DIRECTORY)?;
     Ok(())
 }
 
-/// Gives it up: the former bundle stays what this host was set up from.
+/// Abandons the upgrade: this host still counts as set up from the former bundle.
 pub fn abandon(host: &mut Host) -> Result<(), HostError> {
     host.remove_claimed(DIRECTORY).map(drop)
 }
 
-/// Whether this was noted.
+/// Whether this mark is set.
 pub fn has(host: &Host, mark: Mark) -> anyhow::Result<bool> {
     Ok(marks(host)?.contains(&mark))
 }
 
-/// Notes it.
+/// Sets this mark.
 pub fn note(host: &Host, mark: Mark) -> anyhow::Result<()> {
     let mut all = marks(host)?;
     if !all.contains(&mark) {

@@ -1,4 +1,4 @@
-//! Who may do everything in the cluster: the cluster-wide bindings to `cluster-admin`, and to roles that allow as much.
+//! Who has all rights in the cluster: the cluster-wide bindings to `cluster-admin`, and to roles that allow as much.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::kubectl::Kubectl;
 
-/// The role that Kubernetes makes for it.
+/// The role that Kubernetes makes for administrators.
 const CLUSTER_ADMIN: &str = "cluster-admin";
 const ROLES: &str = "/apis/rbac.authorization.k8s.io/v1/clusterroles";
 const BINDINGS: &str = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings";
@@ -46,7 +46,7 @@ impl fmt::Display for Subject {
 }
 
 impl AdministratorBinding {
-    /// All of them, as the API has them.
+    /// All of these bindings in the API.
     pub fn read_all(api: &Kubectl<'_>) -> anyhow::Result<Vec<Self>> {
         let mut roles = BTreeSet::from([CLUSTER_ADMIN.to_owned()]);
         api.each_of(ROLES, |role: Role| {
@@ -64,7 +64,7 @@ impl AdministratorBinding {
         Ok(bindings)
     }
 
-    /// Whether it is for this user, by name or by one of the groups.
+    /// Whether it applies to this user, by name or by one of the groups.
     #[must_use]
     pub fn binds(&self, user: &str, groups: &[&str]) -> bool {
         self.subjects.iter().any(|subject| match subject.kind.as_str() {

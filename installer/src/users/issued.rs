@@ -1,7 +1,8 @@
-//! The certificates that kinstall had signed for users, noted in the cluster.
+//! The record, in the cluster, of certificates that kinstall issued to users.
 //!
-//! `kinstall kubeconfig --user` has kubeadm sign them with the cluster's authority, of which the API learns nothing. The notes are in a `ConfigMap`, one key
-//! for each certificate: the SHA-256 of the certificate. What is noted is public. A note goes when its certificate has ended long ago.
+//! `kinstall kubeconfig --user` lets kubeadm sign them with the cluster's authority; the API does not learn about them. The record is a
+//! `ConfigMap` with one key for each certificate: the SHA-256 of the certificate. Its content is public. A certificate is removed from it
+//! long after its end.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use crate::kubectl::{FIELD_MANAGER, Kubectl};
 
 const NAMESPACE: &str = "kube-system";
 const NAME: &str = "kinstall-users";
-/// So long after the end of a certificate its note stays, for whoever reads logs.
+/// How long a certificate stays in the record after its end, for people who read logs.
 const KEPT_AFTER_END: Duration = Duration::from_hours(90 * 24);
 
 /// A certificate that kinstall had signed for a user, as it was noted.
@@ -37,7 +38,7 @@ pub struct IssuedCertificate {
     pub issued_on: String,
 }
 
-/// What is noted.
+/// The content of the record.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Kept {
     /// The certificates, by the SHA-256 of each.
@@ -47,7 +48,7 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// Reads the notes. There are none before the first certificate was signed.
+    /// Reads the record. It is empty before the first certificate was signed.
     pub fn read(api: &Kubectl<'_>) -> anyhow::Result<Self> {
         let namespace = format!("--namespace={NAMESPACE}");
         let found = api.get(&["configmap", NAME, &namespace])?.unwrap_or_default();
@@ -68,7 +69,7 @@ impl Kept {
     }
 }
 
-/// Notes a certificate. Others that are noted at the same time stay.
+/// Records a certificate. Others that are recorded at the same time stay.
 pub fn note(api: &Kubectl<'_>, fingerprint: &Digest, issued: &IssuedCertificate) -> anyhow::Result<()> {
     let mut data = Map::new();
     for outdated in Kept::read(api)?.outdated(issued.issued) {

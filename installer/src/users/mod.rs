@@ -1,4 +1,4 @@
-//! Who may use the API: the users to whom kinstall gave certificates ([`issued`]), and who may do everything ([`administrators`]).
+//! Who may use the API: the users who have certificates from kinstall ([`issued`]), and those with all rights ([`administrators`]).
 
 pub mod administrators;
 pub mod issued;
@@ -12,7 +12,7 @@ use serde::Serialize;
 use self::administrators::AdministratorBinding;
 use self::issued::{IssuedCertificate, Kept};
 
-/// Every user whom the API server knows is in it (staging/src/k8s.io/apiserver/pkg/authentication/user/user.go).
+/// The group of every user whom the API server knows (staging/src/k8s.io/apiserver/pkg/authentication/user/user.go).
 const EVERYBODY: &str = "system:authenticated";
 
 /// A certificate that kinstall had signed for a user, and what it is good for.
@@ -30,7 +30,7 @@ pub struct UserReport {
     pub administrator_by: Vec<String>,
 }
 
-/// The users of `kept` with their rights, those whose certificates end last first.
+/// The users of `kept` with their rights, sorted so that the latest end of a certificate comes first.
 #[must_use]
 pub fn report(kept: &Kept, administrators: &[AdministratorBinding], now: Moment) -> Vec<UserReport> {
     let report = |(fingerprint, issued): (&Digest, &IssuedCertificate)| {

@@ -1,4 +1,4 @@
-//! `--require-audit`: what is demanded before anything is read further or changed.
+//! `--require-audit`: what is required before anything else is read or changed.
 
 use fs_err as fs;
 use insta::assert_snapshot;
@@ -122,6 +122,23 @@ fn a_record_of_another_bundle_is_refused() {
       caused by: other.json is not about this bundle: its subject is DIGEST, the list is sha256:DIGEST
     hint: use the record that was made of this bundle, or have this bundle audited
     ");
+}
+
+#[test]
+fn a_record_and_a_page_do_not_share_a_file() {
+    let folder = folder(Outcome::Passed);
+    fs::write(folder.path("auditor.key"), SigningKey::generate(Algorithm::Ed25519).unwrap().to_pem().unwrap()).unwrap();
+    fs::write(folder.path("kept.json"), "kept").unwrap();
+    let recorded = ["audit", "--key", "signing.pub", "--force", "--record", "kept.json", "--sign-key", "auditor.key"];
+    for page in ["kept.json", "./kept.json"] {
+        let said = folder.kinstall(&[&recorded[..], &["--report", page]].concat());
+        assert_eq!(
+            (said.code, said.stderr.contains("two outputs of the command have the name")),
+            (Some(2), true),
+            "{said}"
+        );
+        assert_eq!(fs::read_to_string(folder.path("kept.json")).unwrap(), "kept");
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The program on small bundles: what is verified, what is refused, and in which words.
+//! Runs the program on small bundles: what is verified, what is refused, and the messages.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -17,7 +17,7 @@ fn folder() -> (Folder, Vec<u8>) {
     (folder, bytes)
 }
 
-/// What verifying the good bundle with one byte changed says, without the offset.
+/// The message of verifying the good bundle with one byte changed, without the offset.
 fn flipped(position: usize) -> String {
     let (folder, mut bytes) = folder();
     bytes[position] ^= 0x10;
@@ -336,7 +336,7 @@ fn a_key_that_has_expired_is_refused_when_that_is_asked_for() {
     assert_eq!(said.stdout, "");
 }
 
-/// The document on standard output of a command that failed, which says nothing on standard error.
+/// The document on standard output of a failed command, which prints nothing on standard error.
 fn failed_document(said: &Said, code: i32) -> serde_json::Value {
     assert_eq!((said.code, said.stderr.as_str()), (Some(code), ""), "{said}");
     let document: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();

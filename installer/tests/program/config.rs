@@ -289,7 +289,7 @@ fn a_cluster_yaml_beside_an_inventory_has_the_last_word() {
 
 #[test]
 fn names_are_resolved_as_the_host_does() {
-    // A name that every host has means the host itself, and no other one could reach it there.
+    // A name that every host has means the host itself; other hosts could not reach it by that name.
     let folder = folder(&[("inventory.ini", "[kube_control_plane]\na ansible_host=localhost\n")]);
     assert_snapshot!(folder.kinstall(&["config", "import", "inventory.ini"]), @"
     exit code 2

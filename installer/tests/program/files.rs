@@ -1,4 +1,5 @@
-//! Files as people have them: with a byte order mark and Windows line ends, in other encodings, keys in every form, and what is not a bundle.
+//! Files as people have them: with a byte order mark and Windows line ends, in other encodings, keys in every form, and files that are not
+//! bundles.
 
 use std::process::Command;
 
@@ -86,7 +87,7 @@ fn what_is_no_bundle_is_named() {
     }
 }
 
-/// kbundle is where bundles are built, not on the host.
+/// kbundle is installed where bundles are built, not on hosts.
 #[test]
 fn no_advice_names_a_program_that_is_not_there() {
     let folder = folder();

@@ -13,7 +13,7 @@ use kbundle_format::{
     BundleList, BundleWriter, Component, Digest, Entry, EntryKind, Platform, Role, SignatureFile, SigningKey,
 };
 
-/// Where a bundle's signature lies.
+/// The place of a bundle's signature.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Signature {
     /// In the bundle.
@@ -106,13 +106,13 @@ impl Folder {
             .unwrap();
         let text = |bytes: &[u8]| plain(&String::from_utf8_lossy(bytes), self.directory.path());
         let said = Said { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) };
-        // Where kinstall runs, there is no kbundle.
+        // kbundle is not on the hosts on which kinstall runs.
         assert!(!said.stderr.contains("kbundle"), "a hint names a program that may be absent: {said}");
         said
     }
 }
 
-/// What the program said, without what varies.
+/// The output of the program, without the parts that vary.
 pub struct Said {
     pub code: Option<i32>,
     pub stdout: String,

@@ -8,7 +8,7 @@ use crate::folder::Folder;
 fn collect(folder: &Folder, words: &[&str], found: &mut BTreeMap<String, String>) {
     let said = folder.kinstall(&[words, &["--help"]].concat());
     assert_eq!(said.code, Some(0), "{said}");
-    // Commands stand between usage and options, one a line; what continues a description begins further right.
+    // Commands are between usage and options, one on each line; a continued description begins further right.
     let after_usage = said.stdout.lines().skip_while(|line| !line.starts_with("Usage:")).skip(1);
     for line in after_usage.take_while(|line| *line != "Options:") {
         let name = line.strip_prefix("  ").filter(|rest| rest.starts_with(|letter: char| letter.is_ascii_lowercase()));

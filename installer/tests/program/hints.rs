@@ -1,15 +1,15 @@
 //! No hint of kinstall names kbundle: a host that is set up has no kbundle.
 //!
-//! That what kinstall says names no kbundle is checked at each run of the program in these tests (`Folder::kinstall`). Here the rest is looked
-//! at: hints that no test brings about, and help.
+//! Each run of the program in these tests checks that its output does not name kbundle (`Folder::kinstall`). This file checks the rest:
+//! hints that no test produces, and help.
 
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
-/// What kinstall is made of, beside crates of others.
+/// The source folders of kinstall's own crates.
 const SOURCES: [&str; 4] = ["installer/src", "bundles/src", "bundles/cli/src", "bundles/commands/src"];
-/// These talk of private keys as well, and kinstall takes only public ones: `Half::Private` is asked for by kbundle alone.
+/// These name private keys as well, but kinstall reads only public ones: only kbundle asks for `Half::Private`.
 const OF_PRIVATE_KEYS: &str = "bundles/src/key_file/advice.rs";
 
 fn root() -> PathBuf {
@@ -27,7 +27,7 @@ fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// Whether a line of code, and no comment, names a command of kbundle as something to type.
+/// Whether a line of code, not a comment, names a command of kbundle that a user should type.
 fn names_kbundle(line: &str) -> bool {
     !line.trim_start().starts_with("//") && (line.contains("`kbundle ") || line.contains("`kbundle`"))
 }

@@ -1,4 +1,4 @@
-//! The program looking at the machine that the tests run on, which it leaves alone.
+//! Runs the program on the machine of the tests, which it leaves unchanged.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::folder::{Folder, Signature};
 
-/// What must not come into being.
+/// Files that must not appear.
 fn records() -> bool {
     Path::new("/var/lib/kinstall").exists()
 }

@@ -1,4 +1,4 @@
-//! Join files that come to nothing, and `token create` where nothing can come of it. The machine that the tests run on is left alone.
+//! Join files that cannot be used, and `token create` where it cannot succeed. The machine of the tests is left unchanged.
 
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::folder::{Folder, Said, Signature};
 const TOKEN: &str = "abcdef.0123456789abcdef";
 const RUN: [&str; 5] = ["run", "good.tar.zst", "--key", "signing.pub", "--dry-run"];
 
-/// A file for worker w1, good for an hour from now.
+/// A file for worker w1, valid for an hour from now.
 fn join_file() -> JoinFile {
     let authority = Authority::new("kubernetes", PrivateKey::generate().unwrap()).certificate().unwrap();
     let cluster = ClusterSpec::parse(
@@ -42,7 +42,7 @@ fn join_file() -> JoinFile {
     }
 }
 
-/// What the program says of a join file with this text and mode.
+/// The program's output for a join file with this text and mode.
 fn said_of(text: &str, mode: u32) -> Said {
     let folder = Folder::new();
     folder.bundle("good.tar.zst", &Platform::of_this_program(), Signature::Inside);

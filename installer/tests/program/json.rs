@@ -1,4 +1,4 @@
-//! Every command with `--output json`, in a success and in a refusal: documents and events that its published schema describes.
+//! Every command with `--output json`, in a success and in a refusal: documents and events match their published schema.
 
 use std::io::Write as _;
 
@@ -14,20 +14,20 @@ use crate::fleet::{SERVER, WORKER};
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
-/// What is run of a command, each in a folder of its own with hosts that a stub of `ssh` stands for.
+/// The runs of a command, each in a separate folder with hosts for which a stub of `ssh` stands in.
 struct Case {
     command: &'static str,
     success: Success,
-    /// Ends with this code and prints one document, with `error`.
+    /// This run ends with this code and prints one document, with `error`.
     refusal: (i32, &'static str),
 }
 
 enum Success {
-    /// Each ends with 0, and prints one document or events.
+    /// Each run ends with 0, and prints one document or events.
     Lines(&'static [&'static str]),
-    /// It takes a real host. The file of the lab validates the document there.
+    /// The command needs a real host. This file of the lab validates the document there.
     Lab(&'static str),
-    /// What is printed is content.
+    /// The output is content.
     Content,
 }
 
@@ -133,7 +133,7 @@ const CASES: [Case; 37] = [
         2,
         "config load-balancer --config cluster.yaml",
     ),
-    // What it answers is between it and the kinstall that leads.
+    // Its answers are only for the kinstall that leads.
     case("agent", Success::Content, 2, "agent --nothing"),
     case("images restore", Success::Lab("tests/src/cluster.rs"), 2, "images restore --nothing"),
     case("manual", Success::Lines(&["manual", "manual carry", "manual --out pages"]), 2, "manual nothing"),
@@ -168,7 +168,7 @@ fn schema(command: &str) -> Value {
     serde_json::from_slice(&fs::read(name).unwrap()).unwrap()
 }
 
-/// Everything that was printed: one document, or events, one a line. Each has to be as `validator` says.
+/// Everything that was printed: one document, or events, one on each line. Each has to match `validator`.
 fn documents(line: &str, printed: &str, validator: &Validator) -> Vec<Value> {
     let read = serde_json::Deserializer::from_str(printed).into_iter::<Value>();
     let documents: Vec<_> = read.collect::<Result<_, _>>().unwrap_or_else(|error| panic!("{line}: {error}: {printed}"));
@@ -229,7 +229,7 @@ fn what_is_said_of_this_host_is_of_the_schema() {
     }
 }
 
-/// Any failure is as the schema as a whole says: these have to be as their details say.
+/// Any failure matches the schema as a whole; these have to match their details.
 #[test]
 fn details_beside_an_error_are_of_their_schema() {
     let stubs = stubs();
@@ -274,7 +274,7 @@ fn a_host_that_is_removed_or_reset_is_an_event() {
     assert_eq!(removed.last().map(String::as_str), Some("host-removed"), "{removed:?}");
 }
 
-/// A schema that lets everything pass would prove nothing.
+/// A schema that accepts everything would prove nothing.
 #[test]
 fn a_document_without_a_field_is_not_of_its_schema() {
     for command in CASES.map(|case| case.command) {

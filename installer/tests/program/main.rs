@@ -1,4 +1,4 @@
-//! The program as it is run: words in, words and exit code out.
+//! Runs the program as users do: a command line in, text and exit code out.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 

@@ -1,4 +1,4 @@
-//! `kinstall manual`, and that the manual is true about kinstall.
+//! `kinstall manual`, and that the manual is right about kinstall.
 
 use std::collections::BTreeSet;
 use std::process::{Command, Output};

@@ -1,4 +1,4 @@
-//! What is published about `cluster.yaml` is what the types say. Run with `UPDATE_SCHEMA=1` to write it again.
+//! The published reference of `cluster.yaml` matches the types. Run with `UPDATE_SCHEMA=1` to write it again.
 
 use fs_err as fs;
 use kbundle_cli::Program as _;
@@ -87,7 +87,7 @@ fn rows(schema: &Value, object: &Value, place: &str, table: &mut Vec<String>) {
     }
 }
 
-/// Whether a run changes a key of a cluster that stands; nothing for one whose inner keys say it.
+/// Whether a run changes a key of an existing cluster; empty if the keys inside of it say that.
 fn can_change(place: &str) -> String {
     match effect_of(place) {
         None => String::new(),
@@ -163,7 +163,7 @@ fn value<'a>(schema: &'a Value, inner: &'a Value) -> (String, Option<(&'a Value,
     }
 }
 
-/// The tables of variables of Kubespray are those that the import goes by.
+/// The tables of Kubespray's variables are the ones that the import uses.
 #[test]
 fn the_page_has_every_variable() {
     const END: &str = "<!-- end of variables -->";

@@ -77,7 +77,7 @@ fn every_volume_can_be_the_one_that_is_damaged() {
             flip(volume, at);
             let said = with_key(&folder, &["verify", "stick"]);
             let named = said.stderr.contains(&format!("b.tar.zst.{number:03} ({number} of 4) is damaged"));
-            // Parity that nobody needs is not looked at.
+            // Parity that is not needed is not checked.
             assert!(said.code == Some(0) && (named || number == 5), "byte {at} of {}: {said}", volume.display());
             fs::write(volume, &whole).unwrap();
         }
@@ -217,7 +217,7 @@ fn a_bundle_is_shown_and_unpacked() {
     let unknown = with_key(&folder, &["extract", "good.tar.zst", "no/such", "-C", "out"]);
     assert!(unknown.code == Some(2) && unknown.stderr.contains("`kinstall inspect`"), "{unknown}");
 
-    // Damage is told as by `verify`.
+    // Damage is reported as by `verify`.
     let mut damaged = bytes;
     let late = damaged.len() - 60_000;
     damaged[late] ^= 1;

@@ -15,7 +15,7 @@ die() {
     exit 1
 }
 
-# A loud notice about something that a part is without; `fill` says it again whenever it ends.
+# A loud notice about something that a part lacks; `fill` repeats it whenever it ends.
 notice() { # OUT TEXT
     printf '*** NOTICE: %s\n' "$2" | tee "$1/NOTICE" >&2
 }
@@ -262,7 +262,7 @@ go_test_binary() { # GO GO-TEST-ARGS...
     go_compile "$1" test -c "${@:2}"
 }
 
-# The compiler collects its garbage less often than Go's default would: memory is there, time is dear.
+# The compiler collects its garbage less often than by Go's default: memory is available, time is short.
 go_compile() { # GO VERB...
     GOGC=400 GOTOOLCHAIN=local GOFLAGS='-mod=mod -trimpath' CGO_ENABLED=${CGO_ENABLED:-0} "$@"
 }

@@ -104,7 +104,7 @@ fn run(cli: &Cli, suite: &Suite, names: &[String], scratch: &Path) -> Result<Vec
     Ok(outcomes)
 }
 
-/// Chosen tests have to pass. Of all tests, those fail that are known to, and no others.
+/// Chosen tests have to pass. If all tests are run, exactly those fail that are known to fail.
 fn verdict(cli: &Cli, outcomes: &[Outcome]) -> Result<ExitCode> {
     let passed = outcomes.iter().filter(|outcome| outcome.end == End::Passed).count();
     say(&format!("Kubernetes {} with {}: {passed} of {} passed", cli.version, cli.cni, outcomes.len()));
@@ -172,7 +172,7 @@ fn cluster_yaml(hosts: &[Host]) -> String {
     )
 }
 
-/// kubectl as the mirror has it, made a program.
+/// kubectl from the mirror, made executable.
 fn take_kubectl(version: &str, scratch: &Path) -> Result<PathBuf> {
     let kubectl = scratch.join("kubectl");
     let served = mirror_tree()?.join(format!("http/dl.k8s.io/release/v{version}/bin/linux/amd64/kubectl"));
@@ -196,7 +196,7 @@ fn take_kubeconfig(host: &Host, scratch: &Path) -> Result<PathBuf> {
     Ok(kubeconfig)
 }
 
-/// Does it and says how long it took.
+/// Does the work and reports how long it took.
 fn timed<T>(what: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
     let started = Instant::now();
     let done = work()?;

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use anyhow::Context as _;
 use serde::Deserialize;
 
-/// How a test went.
+/// The outcome of a test.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {
     /// Its whole name; of a failure outside of any test, the kind of the step.

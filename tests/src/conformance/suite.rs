@@ -119,7 +119,7 @@ impl Suite {
     }
 }
 
-/// The path, with nothing there: a report of an earlier run is not to be taken for that of a run that left none.
+/// The path, with nothing there: an old report must not be taken for that of a run that left none.
 fn fresh(path: PathBuf) -> anyhow::Result<PathBuf> {
     if path.exists() {
         fs::remove_file(&path)?;

@@ -39,7 +39,7 @@ fn all_hosts_are_audited_from_one_and_a_drift_is_found_on_its_host() -> anyhow::
     ensure!(code == Some(0), "{code:?}: {untouched:#}");
     ensure!(verdicts(&untouched) == ["cp1", "w1", "w2"].map(|host| (host, "as-approved")), "{untouched:#}");
 
-    // Nothing that kinstall wrote: only the comparison of hosts finds it.
+    // This is not a file of kinstall: only the comparison of hosts finds it.
     site.host("w1").sh("echo vm.swappiness=10 > /etc/sysctl.d/60-site.conf")?;
     let (code, differing) = audit(&site)?;
     let difference = &differing["differences"][0];

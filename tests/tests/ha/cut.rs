@@ -21,7 +21,7 @@ const INTO: Duration = Duration::from_millis(1500);
 /// Longer than kinstall takes to give up on hosts that it cannot reach again.
 const GIVES_UP_WITHIN: Duration = Duration::from_secs(90);
 
-/// As a cut line that both ends notice: the `ssh` processes are gone. How many there were.
+/// Cuts the connections so that both ends notice: kills the `ssh` processes. Returns their number.
 fn kill_connections(site: &Site) -> anyhow::Result<usize> {
     let connections = site.lab.management_processes("ssh")?;
     for pid in &connections {
@@ -31,7 +31,7 @@ fn kill_connections(site: &Site) -> anyhow::Result<usize> {
     Ok(connections.len())
 }
 
-/// As a line that stays cut: whatever is connected, also at a second try, is cut until kinstall has given up.
+/// Keeps the line cut: every connection, also at a second attempt, is cut until kinstall has given up.
 fn keep_cut(site: &Site) -> anyhow::Result<()> {
     let started = Instant::now();
     let mut cut = 0;
@@ -72,7 +72,7 @@ fn a_run_whose_connections_are_cut_in_any_stage_is_completed_by_the_next() -> an
     site.down()
 }
 
-/// A single cut is not a failure: the hosts go on by themselves, and kinstall goes there once more.
+/// A single cut is not a failure: the hosts continue by themselves, and kinstall connects again.
 fn cut_once(site: &Site, stage: &str) -> anyhow::Result<()> {
     let (ran, came) = site.run_until(
         |event| stage_begins(event, stage),
@@ -88,7 +88,7 @@ fn cut_once(site: &Site, stage: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A cable pulled without a word from either end; kinstall has to notice by itself, and finish what does not need that host.
+/// A cable is pulled without notice at either end; kinstall has to notice it, and finish the work that does not need that host.
 #[test]
 #[ignore = "long: ./ci/test nightly"]
 fn a_worker_whose_cable_is_pulled_is_named_and_the_others_are_finished() -> anyhow::Result<()> {

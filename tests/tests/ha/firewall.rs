@@ -1,4 +1,4 @@
-//! Hosts that drop what nobody asked for: kinstall opens what the roles need, a cluster works behind it, and a reset closes it again.
+//! Hosts that drop unrequested packets: kinstall opens what the roles need, a cluster works behind it, and a reset closes it again.
 
 use anyhow::ensure;
 use lab::Host;

@@ -1,5 +1,5 @@
-//! What stands in front of the API servers, other than a load balancer on every worker: one of the site's own, and an address that
-//! moves between the control planes.
+//! What is in front of the API servers, other than a load balancer on every worker: one of the site's own, and an address that moves
+//! between the control planes.
 
 use std::process::Command;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! A host that was set up alone gets a worker that is set up by hand as well: `kinstall token create` on the one, `kinstall run --join`
-//! on the other. And who is used to kubeadm finds what he knows.
+//! A host that was set up alone gets a worker that is set up by hand as well: `kinstall token create` on the one, `kinstall run --join` on
+//! the other. An administrator who knows kubeadm finds the usual commands.
 
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;

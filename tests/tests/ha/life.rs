@@ -1,4 +1,4 @@
-//! The life of a cluster of three control planes and two workers: made, hit by faults under load, looked over, grown, shrunk, removed.
+//! The life of a cluster of three control planes and two workers: made, hit by faults under load, checked, grown, shrunk, removed.
 
 use std::path::Path;
 use std::thread::sleep;

@@ -1,4 +1,4 @@
-//! What a cluster of several hosts has to do to count as one.
+//! What a cluster of several hosts has to do to pass.
 
 use std::collections::BTreeSet;
 

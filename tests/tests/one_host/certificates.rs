@@ -1,4 +1,4 @@
-//! The certificates of a cluster that stands: listed, extended by a name, and renewed, while it serves.
+//! The certificates of an existing cluster: listed, extended by a name, and renewed, while it serves.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Other settings for a cluster that stands: shown, rolled out while it serves, taken back, and refused.
+//! Changed settings for an existing cluster: shown, rolled out while it serves, reverted, and refused.
 
 use anyhow::{Context as _, ensure};
 use lab::cluster::{Cluster, eventually};

@@ -7,28 +7,28 @@ use serde::Deserialize;
 
 use crate::audit::Rule;
 
-/// What is done about something.
+/// What to do about a finding.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Choice {
-    /// It is taken.
+    /// Accept it.
     #[default]
     Allow,
-    /// It is refused.
+    /// Refuse it.
     Refuse,
 }
 
-/// Who has to have signed.
+/// The required signatures.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Signers {
-    /// By how many keys that the command line trusts.
+    /// How many different keys have to have signed, of those that the command line trusts.
     #[serde(default = "one")]
     pub threshold: usize,
-    /// Only these keys count; all that are trusted where it is empty.
+    /// Only these keys count; if it is empty, all trusted keys count.
     #[serde(default)]
     pub keys: Vec<KeyId>,
-    /// How long ago the first day of use of each may be, as the key's file states it.
+    /// The longest time in days since the first day of use of each key, as the key's file states it.
     #[serde(default)]
     pub max_key_age_days: Option<u32>,
 }
@@ -37,11 +37,11 @@ fn one() -> usize {
     1
 }
 
-/// How content may be pinned.
+/// Which pins are allowed.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Pins {
-    /// These ways.
+    /// The allowed pins.
     pub allowed: Vec<PinSource>,
 }
 
@@ -53,13 +53,13 @@ pub struct Origins {
     pub hosts: Vec<String>,
 }
 
-/// Which licences are taken.
+/// Which licences are accepted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Licences {
-    /// Only these, where it is not empty: SPDX identifiers, or names as a package states them.
+    /// If not empty, only these: SPDX identifiers, or names as a package states them.
     pub allow: Vec<String>,
-    /// Not these.
+    /// Never these.
     pub deny: Vec<String>,
     /// Packages without a licence.
     pub unstated: Choice,
@@ -67,11 +67,11 @@ pub struct Licences {
     pub not_spdx: Choice,
 }
 
-/// Which packages are taken.
+/// Which packages are accepted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Packages {
-    /// Package URLs; one without a version means all versions.
+    /// Package URLs; one without a version stands for all versions.
     pub forbidden: Vec<String>,
     /// Packages with their lowest version.
     pub lowest: Vec<Lowest>,
@@ -87,7 +87,7 @@ pub struct Lowest {
     pub version: String,
 }
 
-/// How images may be set up.
+/// Which settings of images are accepted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Images {
@@ -95,11 +95,11 @@ pub struct Images {
     pub root_user: Choice,
     /// Images whose name has the tag `latest`, or no tag and no digest.
     pub latest_tag: Choice,
-    /// Files of images that give whoever runs them more rights: setuid, setgid and capabilities.
+    /// Files in images that give their users more rights: setuid, setgid and capabilities.
     pub privileged_files: Choice,
 }
 
-/// What Kubernetes objects of manifests may ask for.
+/// What Kubernetes objects in manifests may demand.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Manifests {
@@ -113,19 +113,19 @@ pub struct Manifests {
     pub cluster_admin: Choice,
 }
 
-/// Which flaws are taken.
+/// Which vulnerabilities are accepted.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Advisories {
     /// Whether a file of advisories has to be given.
     #[serde(default)]
     pub required: bool,
-    /// The worst that is taken.
+    /// The highest severity that is accepted.
     pub max_severity: Severity,
-    /// Flaws of which no record states how bad they are.
+    /// Vulnerabilities for which no record states a severity.
     #[serde(default)]
     pub unknown_severity: Choice,
-    /// How old the data may be.
+    /// The highest age of the data in days.
     #[serde(default)]
     pub max_age_days: Option<u32>,
     /// Whether every ecosystem of the bundle's packages has to have records.
@@ -137,24 +137,24 @@ pub struct Advisories {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Completeness {
-    /// What the list of packages has to be.
+    /// The required list of packages.
     pub list_of_packages: ListOfPackages,
-    /// Layers and files that could not be looked into.
+    /// Layers and files that could not be examined.
     #[serde(default)]
     pub not_read: Choice,
 }
 
-/// What a list of packages is worth.
+/// How far a list of packages can be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ListOfPackages {
-    /// The bundle carries it, signed.
+    /// The bundle carries it, and it is signed.
     Carried,
-    /// It also is what the content gives, byte for byte.
+    /// In addition, it equals the list that is made again from the content, byte for byte.
     MadeAgain,
 }
 
-/// What is taken although a rule refuses it.
+/// An exception: something that is accepted although a rule refuses it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Waiver {
@@ -162,14 +162,14 @@ pub struct Waiver {
     pub rule: Rule,
     /// An advisory by any of its names, or else the image, file, package or host that a verdict names.
     pub item: String,
-    /// Of an advisory: only in this package, by its package URL.
+    /// Of an advisory: in this package only, given by its package URL.
     #[serde(default)]
     pub package: Option<String>,
-    /// Who answers for it.
+    /// The name of the person who is responsible for it.
     pub name: String,
-    /// Why.
+    /// The reason.
     pub reason: String,
-    /// The last day on which it counts.
+    /// The last day on which it applies.
     pub until: Day,
 }
 
@@ -177,8 +177,8 @@ pub struct Waiver {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Profile {
-    /// What every bundle should meet.
+    /// The rules that every bundle should meet.
     Baseline,
-    /// For sites that answer for every package.
+    /// For sites that are responsible for every package.
     Strict,
 }

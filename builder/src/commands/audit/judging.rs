@@ -1,4 +1,4 @@
-//! Reads a bundle, a policy and advisories, and judges.
+//! Reads a bundle, a policy and advisories, and judges the bundle.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -27,11 +27,11 @@ use crate::cli::JudgingArgs;
 
 /// A bundle that was judged.
 pub struct Judged {
-    /// The bundle, all of whose content was verified, and what is inside.
+    /// The bundle, whose content was verified completely, and its packages.
     pub opened: Opened,
-    /// What the provenance is worth, in words.
+    /// How far the provenance can be trusted, in words.
     pub provenance: String,
-    /// What came out.
+    /// The result.
     pub report: Report,
 }
 
@@ -69,13 +69,13 @@ impl Judged {
     }
 }
 
-/// The first days of use of the keys that signed.
+/// The first day of use of each key that signed, from the key's file.
 fn key_days(asked: &Asked, signers: &[KeyId]) -> BTreeMap<KeyId, Day> {
     let signers = asked.signers(signers).into_iter();
     signers.filter_map(|signer| Some((signer.key_id, signer.notes.valid_from()?))).collect()
 }
 
-/// Opens the file of advisories. Who signed it is asked whether or not anybody asks who signed the bundle.
+/// Opens the file of advisories. Its signers are checked even if the bundle's are not.
 fn open_advisories(arguments: &JudgingArgs) -> anyhow::Result<Option<(String, Reader)>> {
     let Some(path) = &arguments.advisories else { return Ok(None) };
     let keys = if arguments.advisories_key.is_empty() { &arguments.trust.key } else { &arguments.advisories_key };
@@ -94,7 +94,7 @@ fn trusted(keys: &[PathBuf], arguments: &JudgingArgs) -> anyhow::Result<Trusted>
         ));
     }
     let strict = arguments.trust.signatures.strict;
-    // Whoever signs advisories need not be trusted for revocations: those are read with the keys of the bundle.
+    // The signers of advisories need not be trusted for revocations: these are read with the keys for the bundle.
     Trusted::read(keys, &SignatureArguments { threshold: 1, strict, detached: Vec::new(), revocations: Vec::new() })
 }
 
@@ -121,16 +121,16 @@ fn verify(input: &Input, bundle: &IndexedBundle) -> anyhow::Result<()> {
     input.refuse_damage(bundle, damage)
 }
 
-/// What is inside of a bundle's images and files.
+/// What is inside a bundle's images and files.
 struct Inside {
     bom: Bom,
     bom_source: BomSource,
-    /// Files that give rights, by the manifest of their image, where the content was looked into.
+    /// Files that give rights, by the manifest of their image; `None` if the content was not examined.
     privileged: Option<BTreeMap<Digest, Vec<PrivilegedFile>>>,
 }
 
 impl Inside {
-    /// Looks into the content where the bundle carries no list of packages or the policy asks for what only the content says.
+    /// Examines the content if the bundle carries no list of packages, or if the policy needs facts that only the content has.
     fn of(input: &Input, bundle: &IndexedBundle, policy: &Policy) -> anyhow::Result<Self> {
         let carried = sbom::carried(input, bundle, CYCLONEDX_PATH)?;
         if let Some(bytes) = &carried
@@ -165,7 +165,7 @@ fn objects(input: &Input, bundle: &IndexedBundle) -> anyhow::Result<Vec<FoundObj
     Ok(found)
 }
 
-/// The user of each image, as its config states it.
+/// The user of each image, from its config.
 fn users(input: &Input, bundle: &IndexedBundle) -> anyhow::Result<BTreeMap<Digest, String>> {
     let blob = |digest: &Digest| {
         let path = EntryPath::blob(digest);

@@ -85,7 +85,7 @@ pub fn run(arguments: &AuditArgs, output: OutputFormat) -> anyhow::Result<()> {
 }
 
 impl Report {
-    /// What is signed of it.
+    /// The part of the report that is signed.
     fn record(&self) -> AuditRecord {
         AuditRecord {
             auditor: auditor(env!("CARGO_PKG_VERSION")),
@@ -104,7 +104,7 @@ impl Report {
         }
     }
 
-    /// What is said of `evidence`.
+    /// The report about `evidence`.
     pub fn new(
         bundle: String,
         policy: AppliedPolicy,

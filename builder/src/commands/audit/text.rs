@@ -7,10 +7,10 @@ use kbundle_format::audit_record::Outcome;
 
 use super::Report;
 
-/// How many of the places of a verdict people are shown.
+/// How many places of a verdict are shown to people.
 const SHOWN_PLACES: usize = 5;
 
-/// All of the report.
+/// The complete report.
 pub fn text(report: &Report) -> String {
     let mut text = String::new();
     let allowed = if report.allowed { "allowed" } else { "REFUSED" };

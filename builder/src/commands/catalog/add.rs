@@ -45,21 +45,21 @@ pub fn run(arguments: &CatalogAddArgs, output: OutputFormat) -> anyhow::Result<(
     Report::of(&arguments.out, &drafted).print(output, &note(arguments, &nearest.to_string(), to_stdout))
 }
 
-/// What was written, and the command that comes next.
+/// What was written, and the next command.
 fn note(arguments: &CatalogAddArgs, nearest: &str, to_stdout: bool) -> String {
     let (version, out) = (arguments.version, arguments.out.display().to_string());
     let name = if to_stdout { "standard output" } else { &out };
     let text = format!(
         "{name}: Kubernetes {version}, pinned by upstream's checksums and registry; containerd, etcd, CoreDNS and add-ons as with {nearest}"
     );
-    // What became of standard output is not known here.
+    // If the draft goes to standard output, its place is not known here.
     if to_stdout {
         return text;
     }
     format!("{text}\nread it, then: kbundle build --catalog {} --k8s {version} --key signing.key", word(&arguments.out))
 }
 
-/// What has to be pinned: the release's own programs and images, for every platform that the programs have.
+/// The part that has to be pinned: the release's own programs and images, for every platform of the programs.
 fn selection(catalog: &Catalog, version: KubeVersion, drafted: &CatalogFile) -> anyhow::Result<Selection> {
     let versions = drafted.components.values().flat_map(|family| family.versions.values());
     let platforms: BTreeSet<Platform> = versions.flat_map(|version| version.platforms.keys().cloned()).collect();

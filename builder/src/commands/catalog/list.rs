@@ -9,7 +9,7 @@ use kbundle_cli::output::{self, OutputFormat};
 use crate::cli::CatalogListArgs;
 use crate::commands::source;
 
-/// Components that tell releases apart; the others follow from them.
+/// Components that distinguish releases; the others follow from them.
 const SHOWN: [&str; 2] = ["containerd", "etcd"];
 
 pub fn run(arguments: &CatalogListArgs, output: OutputFormat) -> anyhow::Result<()> {

@@ -28,7 +28,7 @@ pub fn run(command: &CatalogCommand, output: OutputFormat) -> anyhow::Result<()>
     }
 }
 
-/// What each of them prints with `--output json`, in the order of the help.
+/// The documents of each of them for `--output json`, in the order of the help.
 pub fn documents() -> [Documents; 5] {
     [
         Documents::of("catalog list").with::<Overview>(),

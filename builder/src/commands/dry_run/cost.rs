@@ -1,4 +1,4 @@
-//! What a bundle costs: its size, the volumes that it is cut into, disk and memory on hosts. From what is known of its content before that is fetched.
+//! What a bundle costs: its size, its volumes, and disk space and memory on hosts; from what is known before its content is fetched.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -58,7 +58,7 @@ pub struct HostCost {
 }
 
 impl BundleCost {
-    /// `bases` is what a differential bundle leaves out.
+    /// The cost of a bundle without the content of `bases`, which a differential bundle leaves out.
     pub fn of(demand: &Demand, bases: &HashSet<Digest>, split: Option<Split>) -> anyhow::Result<Self> {
         let size = demand.bundle_size(|digest| bases.contains(digest));
         let is_known = demand.unknown() == 0;
@@ -78,7 +78,7 @@ impl BundleCost {
         })
     }
 
-    /// For people, one line each.
+    /// The cost for people, in several lines.
     pub fn lines(&self) -> Vec<String> {
         let least = HumanBytes(self.least_bytes);
         let bundle = match (self.likely_bytes, self.most_bytes) {
@@ -101,7 +101,7 @@ impl BundleCost {
 }
 
 impl HostCost {
-    /// Of each kind of host and platform.
+    /// The cost on each kind of host, for each platform.
     pub fn all(demand: &Demand, platforms: &BTreeSet<Platform>) -> Vec<Self> {
         let of = |roles: &[Role], platform: &Platform| Self::of(demand, roles.iter().copied().collect(), platform);
         platforms.iter().flat_map(|platform| HOSTS.iter().map(move |roles| of(roles, platform))).collect()
@@ -121,7 +121,7 @@ impl HostCost {
         }
     }
 
-    /// For people.
+    /// The cost for people, in one line.
     pub fn line(&self) -> String {
         let roles: Vec<_> = self.roles.iter().map(|role| role.as_str()).collect();
         let (disk, memory) = (HumanBytes(self.disk_bytes), HumanBytes(self.memory_bytes));

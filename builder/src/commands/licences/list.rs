@@ -1,4 +1,4 @@
-//! Files and packages of a list of packages, by what licence they have.
+//! Files and packages in a list of packages, by licence.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use kbundle_sbom::cyclonedx::{Component, Kind, LicenceChoice};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-/// What a list of packages says of licences.
+/// The licences in a list of packages.
 pub struct Licences {
     pub stated: Vec<Licence>,
     pub unstated: Vec<Item>,
@@ -50,10 +50,10 @@ pub struct Told {
     pub path: Option<String>,
 }
 
-/// What makes two packages the same.
+/// Packages with the same key are the same: ecosystem, name and version.
 type Key = (String, String, Option<String>);
 
-/// By licence.
+/// The licences in `bom`.
 pub fn of(bom: &Bom) -> Licences {
     let mut by_licence: BTreeMap<(String, bool), BTreeMap<Key, Item>> = BTreeMap::new();
     let mut unstated = BTreeMap::new();
@@ -100,13 +100,13 @@ fn add(items: &mut BTreeMap<Key, Item>, component: &Component, subject: &str) {
     item.places.extend(told(component, subject));
 }
 
-/// Where the licence of a component was told.
+/// Where the licence of a component was found.
 fn told(component: &Component, subject: &str) -> Vec<Told> {
     if component.kind != Kind::Library {
         return vec![Told { subject: "bundle.json".to_owned(), path: None }];
     }
     let within = |path: &str| Told { subject: subject.to_owned(), path: Some(path.to_owned()) };
-    // dpkg's database says nothing of licences.
+    // dpkg's database has no licences.
     if component.ecosystem() == Some("deb") && !component.licenses.is_empty() {
         return vec![within(&format!("usr/share/doc/{}/copyright", component.name))];
     }

@@ -5,10 +5,10 @@ use std::fmt::Write as _;
 use super::Report;
 use super::list::{Item, Told};
 
-/// How many of the places of an item people are shown.
+/// How many places of an item are shown to people.
 const SHOWN_PLACES: usize = 2;
 
-/// All of the report, a few places of each item.
+/// The complete report, with a few places of each item.
 pub fn of(report: &Report) -> String {
     let mut text = inventory(report, SHOWN_PLACES);
     if let Some(texts) = &report.texts {
@@ -25,7 +25,7 @@ pub fn of(report: &Report) -> String {
     text
 }
 
-/// What has which licence, with at most `places` places of each item.
+/// The files and packages under each licence, with at most `places` places of each item.
 pub fn inventory(report: &Report, places: usize) -> String {
     let mut text = String::new();
     for licence in &report.licences {

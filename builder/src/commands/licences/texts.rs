@@ -20,7 +20,7 @@ use super::{Report, Texts, text};
 /// Writes the folder.
 pub fn write(folder: &Path, input: &Input, bundle: &IndexedBundle, report: &Report) -> anyhow::Result<Texts> {
     let interrupt = Interrupt::watch()?;
-    // Taken away again unless it gets its name below.
+    // Removed again unless it gets its name below.
     let aside = IncompleteFolder::create(folder)?;
     let target = Target::open(aside.path(), Existing::Replaced, &interrupt)?;
     let (found, size_bytes) = interrupted(&interrupt, fill(&target, input, bundle, report), nothing_written)?;

@@ -74,7 +74,7 @@ pub fn run(arguments: &ReportArgs, output: OutputFormat) -> anyhow::Result<()> {
     Ok(output::done(output, &text, &done)?)
 }
 
-/// Looked at first: a mistake in its name is told before a long audit.
+/// Opened first: an error in its name is reported before a long audit.
 fn open_old(old: &Path, judging: &JudgingArgs) -> anyhow::Result<Opened> {
     Opened::open(old, &Asked::of(&judging.trust)?)
 }

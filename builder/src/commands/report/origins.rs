@@ -1,4 +1,4 @@
-//! Where each byte came from: sources, kinds of content, and the bytes between them, as a table and as a picture.
+//! Where each byte came from: a table and a picture of sources, kinds of content, and bytes.
 
 mod picture;
 
@@ -17,7 +17,7 @@ struct Flow<'a> {
     pin: &'a str,
 }
 
-/// How much it is.
+/// An amount of content.
 #[derive(Clone, Copy, Debug, Default)]
 struct Amount {
     entries: usize,

@@ -1,4 +1,4 @@
-//! What the page shows, and in which order.
+//! The content of the page, and its order.
 
 use indicatif::HumanBytes;
 use kbundle::diff::Difference;
@@ -12,21 +12,21 @@ use super::super::audit::Report;
 use super::super::comparing::Compared;
 use super::{origins, tables};
 
-/// What the page shows.
+/// The content of the page.
 pub struct Contents<'a> {
     /// The bundle's list.
     pub list: &'a BundleList,
-    /// What is inside.
+    /// Its packages.
     pub bom: &'a Bom,
     /// What the audit found.
     pub report: &'a Report,
-    /// What the provenance is worth, in words.
+    /// How far the provenance can be trusted, in words.
     pub provenance: &'a str,
-    /// The older bundle that it is compared with.
+    /// The older bundle to compare it with.
     pub since: Option<&'a Predecessor>,
 }
 
-/// An older bundle, and what differs from it.
+/// An older bundle, and the differences from it.
 pub struct Predecessor {
     pub old: Compared,
     pub differences: Vec<Difference>,

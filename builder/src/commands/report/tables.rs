@@ -1,4 +1,4 @@
-//! The tables of the page. Without the script they are read as they stand.
+//! The tables of the page. They can be read without the script.
 
 use std::collections::BTreeMap;
 
@@ -31,7 +31,7 @@ fn tone(outcome: Outcome) -> Tone {
     }
 }
 
-/// How many verdicts there are of each outcome.
+/// The number of verdicts by outcome.
 pub fn counts(verdicts: &[Verdict]) -> String {
     let count = |outcome| verdicts.iter().filter(|verdict| verdict.outcome == outcome).count();
     let of = |outcome| format!("{} {}", count(outcome), word(outcome));
@@ -43,7 +43,7 @@ fn looked(looked: &Looked) -> Markup {
     html! { (looked.name) " " code { (looked.digest) } }
 }
 
-/// Every answer with its evidence.
+/// Every verdict with its evidence.
 pub fn verdicts(verdicts: &[Verdict]) -> Markup {
     let row = |verdict: &Verdict| {
         html! {
@@ -65,12 +65,12 @@ pub fn verdicts(verdicts: &[Verdict]) -> Markup {
 }
 
 fn severity(severity: Option<Severity>) -> Markup {
-    // The worst comes first where it is sorted.
+    // The worst outcome sorts first.
     let order = severity.map_or(9, |severity| 4 - severity as u8);
     html! { td.word data-order=(order) { (severity.map_or("unknown", Severity::as_str)) } }
 }
 
-/// Flaws of packages that the bundle has.
+/// Vulnerabilities of packages in the bundle.
 pub fn advisories(findings: &[Finding]) -> Markup {
     let row = |finding: &Finding| {
         html! {
@@ -88,7 +88,7 @@ pub fn advisories(findings: &[Finding]) -> Markup {
     Table::new("advisories", headings).with(rows).html()
 }
 
-/// What VEX documents take out.
+/// Vulnerabilities that VEX documents exclude.
 pub fn excluded(findings: &[Finding]) -> Markup {
     let rows = findings.iter().flat_map(|finding| {
         finding.excluded.iter().map(move |out| {
@@ -106,7 +106,7 @@ pub fn excluded(findings: &[Finding]) -> Markup {
     Table::new("statements", headings).with(rows).html()
 }
 
-/// What differs from an older bundle.
+/// Differences from an older bundle.
 pub fn differences(differences: &[Difference]) -> Markup {
     let row = |difference: &Difference| {
         let tone = if difference.change == Change::Downgraded { Tone::Caution } else { Tone::Plain };

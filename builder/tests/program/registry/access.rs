@@ -1,4 +1,4 @@
-//! Challenges wherever they come, credentials as Docker and containers/image document them, and that none of them ever shows.
+//! Challenges in all places, credentials in the forms that Docker and containers/image document; and that no credential is ever shown.
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt as _;
@@ -166,7 +166,7 @@ fn a_redirect_takes_no_authorization_along() {
     assert_eq!(site.registry.authorizations("/elsewhere/"), BTreeSet::new());
 }
 
-/// All that a run has said and left behind, but for the cache's own copies of what servers sent and the file of credentials.
+/// Everything that a run printed and left behind, except the cache's copies of what servers sent, and the file of credentials.
 fn everything(site: &Site, outputs: &[Output]) -> String {
     let mut all: Vec<u8> =
         outputs.iter().flat_map(|output| [output.stdout.clone(), output.stderr.clone()]).flatten().collect();

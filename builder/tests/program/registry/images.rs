@@ -1,4 +1,4 @@
-//! Images as registries have them: indexes within indexes, variants, attestations, other media types, and names as people write them.
+//! Images as in real registries: nested indexes, variants, attestations, other media types, and names as people write them.
 
 use fs_err as fs;
 use kbundle_format::Digest;
@@ -39,7 +39,7 @@ fn an_index_within_an_index_is_followed_and_carried() {
         kinds.iter().zip(&digests).map(|(kind, digest)| ((*kind).to_owned(), digest.to_string())).collect();
     assert_eq!(blobs[..3], expected);
 
-    // A lock has all of it as well.
+    // A lock has all of this as well.
     let lock = site
         .command(&["r.example/nested:1"], &[])
         .get_args()
@@ -98,7 +98,7 @@ fn platforms_are_matched_as_the_runtime_does_and_statements_are_left_alone() {
     let manifest = |document: &Value| Digest::of(document.to_string().as_bytes()).to_string();
     assert_eq!(site.list()["images"][0]["manifest"], manifest(&amd64));
 
-    // Of an entry that says nothing, the config decides.
+    // For an entry without a platform, the config decides.
     site.registry.document(
         "many",
         Some("2"),
@@ -113,7 +113,7 @@ fn platforms_are_matched_as_the_runtime_does_and_statements_are_left_alone() {
     assert!(text.contains("has no manifest for linux/amd64; it has linux/amd64/v3"), "{text}");
 }
 
-/// A catalog whose release has containerd of this version as well.
+/// A catalog whose release also has this version of containerd.
 fn with_containerd(upstream: &Upstream, version: &str) {
     let catalog = fs::read_to_string(upstream.path("catalog.yaml")).unwrap();
     let kubelet = catalog.split("  kubelet:\n").nth(1).unwrap().split("releases:").next().unwrap();

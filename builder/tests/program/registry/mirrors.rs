@@ -1,4 +1,4 @@
-//! Mirrors in their order, servers that ask to wait, registries without TLS, and proxies.
+//! The order of mirrors, servers that ask to wait, registries without TLS, and proxies.
 
 use std::net::TcpListener;
 

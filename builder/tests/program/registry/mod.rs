@@ -1,4 +1,4 @@
-//! Registries as they are: what the specifications allow, what is really sent, and what users write about them.
+//! Registries as they really are: what the specifications allow, what is really sent, and what users write about them.
 
 mod access;
 mod http;
@@ -49,7 +49,7 @@ impl Site {
             format!("--mirror=dl.k8s.io=http://127.0.0.1:{}/dl", self.upstream.server.port()),
             format!("--mirror=docker.io=http://{host}"),
         ];
-        // A mirror of what nothing comes from is refused.
+        // A mirror is refused if no content comes from its upstream.
         if images.iter().any(|image| image.starts_with("r.example/")) {
             flags.push(format!("--mirror=r.example=http://{host}"));
         }
@@ -76,7 +76,7 @@ impl Site {
         self.command(&[image], more).output().unwrap()
     }
 
-    /// The list of the bundle that was built.
+    /// The list of the built bundle.
     pub fn list(&self) -> Value {
         let printed = self.upstream.kbundle(["cat", "out.tar.zst", "bundle.json", "--key=signing.pub"]);
         serde_json::from_slice(&printed.stdout).unwrap()

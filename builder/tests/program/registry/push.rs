@@ -1,4 +1,4 @@
-//! `kbundle push`: what gets into a registry, what is not sent twice, and what is said of it.
+//! `kbundle push`: what it puts into a registry, what it does not send twice, and what it reports.
 
 use fs_err as fs;
 use kbundle_format::Digest;
@@ -8,7 +8,7 @@ use super::server::{Demand, Indexes, Registry, SECRET};
 use super::{Site, describe_document, index};
 use crate::upstream::{failure, kbundle_in, success};
 
-/// A bundle with an image by an index for two platforms, of which it has one, and an image by its manifest; and an empty registry.
+/// A bundle with two images, one by an index for two platforms, of which it has one, and one by its manifest; and an empty registry.
 struct Pushed {
     site: Site,
     there: Registry,

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::{Site, describe_document, index};
 use crate::upstream::success;
 
-/// `docker-registry`, on a port of its own.
+/// `docker-registry` on a port of its own.
 struct RealRegistry(Child);
 
 impl Drop for RealRegistry {

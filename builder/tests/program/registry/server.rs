@@ -1,4 +1,4 @@
-//! A registry on loopback that has oddities, keeps what is pushed, and notes what it is asked.
+//! A registry on loopback that has oddities, keeps what is pushed, and records requests.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -11,22 +11,22 @@ use serde_json::{Value, json};
 
 use super::http::{Reply, Request};
 
-/// What is demanded of requests.
+/// The authorization that requests need.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Demand {
     #[default]
     Nothing,
-    /// A user and a password, which the header of `/v2/` alone says.
+    /// A user and a password; only the header of `/v2/` says so.
     Basic,
     /// A token, for everything.
     Bearer,
-    /// A token, for blobs alone, with a scope and a token server of their own.
+    /// A token, only for blobs, with a separate scope and token server.
     BearerForBlobs,
     /// Both at once, Basic first.
     Both,
 }
 
-/// Whether an index is taken whose manifests are not all there.
+/// Whether the registry accepts an index without all of its manifests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Indexes {
     #[default]
@@ -42,7 +42,7 @@ pub struct State {
     pub manifests: BTreeMap<(String, String), (String, Vec<u8>)>,
     /// By repository.
     pub blobs: BTreeMap<(String, String), Vec<u8>>,
-    /// Blobs that are somewhere else, where a redirect leads.
+    /// Blobs on another host, to which a redirect leads.
     pub elsewhere: BTreeSet<String>,
     /// How many pieces of uploads break off in the middle.
     pub broken_pieces: usize,
@@ -56,10 +56,10 @@ pub struct Registry {
     state: Arc<Mutex<State>>,
 }
 
-/// What a client sends first that speaks TLS (RFC 8446, 5.1).
+/// The first byte that a TLS client sends (RFC 8446, 5.1).
 const TLS_HANDSHAKE: u8 = 22;
 
-/// What every password and token of these tests holds.
+/// A part of every password and token in these tests.
 pub const SECRET: &str = "s3cret";
 
 impl Registry {
@@ -71,7 +71,7 @@ impl Registry {
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let state = Arc::clone(&shared);
-                // A client that hangs up is part of the tests.
+                // Clients that hang up are part of the tests.
                 thread::spawn(move || drop(handle(&stream, port, &state)));
             }
         });
@@ -86,7 +86,7 @@ impl Registry {
         format!("127.0.0.1:{}", self.port)
     }
 
-    /// Serves a document under its digest, and under a tag where there is one.
+    /// Serves a document under its digest, and under a tag if one is given.
     pub fn document(&self, repository: &str, tag: Option<&str>, document: &Value) -> Digest {
         let content = document.to_string().into_bytes();
         let media_type = document["mediaType"].as_str().unwrap().to_owned();
@@ -103,12 +103,12 @@ impl Registry {
         digest
     }
 
-    /// What was asked, as `METHOD PATH`.
+    /// The requests, as `METHOD PATH`.
     pub fn asked(&self) -> Vec<String> {
         self.state().requests.iter().map(|request| format!("{} {}", request.method, request.path)).collect()
     }
 
-    /// What requests for paths with this beginning carried.
+    /// The authorizations in requests for paths with this prefix.
     pub fn authorizations(&self, path: &str) -> BTreeSet<String> {
         let state = self.state();
         let requests = state.requests.iter().filter(|request| request.path.starts_with(path));
@@ -175,7 +175,7 @@ fn answer(state: &mut State, port: u16, request: &Request) -> Reply {
     }
 }
 
-/// The answer to a request that does not carry what is demanded.
+/// The answer to a request without the demanded authorization.
 fn refusal(state: &State, port: u16, request: &Request) -> Option<Reply> {
     let carried = request.header("authorization").unwrap_or_default();
     let is_blob = request.path.contains("/blobs/");
@@ -184,7 +184,7 @@ fn refusal(state: &State, port: u16, request: &Request) -> Option<Reply> {
     };
     let (good, challenges) = match state.demand {
         Demand::Nothing => return None,
-        // Only the root says what it wants.
+        // Only the root states its demand.
         Demand::Basic if request.path != "/v2/" => (carried.starts_with("Basic "), vec![]),
         Demand::Basic => (carried.starts_with("Basic "), vec!["Basic realm=\"test\"".to_owned()]),
         Demand::BearerForBlobs if !is_blob => return None,

@@ -205,7 +205,7 @@ fn only_a_trusted_signature_over_unchanged_content_is_taken() {
     assert_eq!(Reader::open(&path, Some(&trust(&keys[0]))).unwrap().signers(), [keys[0].verifying_key().id()]);
     let stranger = Reader::open(&path, Some(&trust(&keys[1]))).err().unwrap();
     assert!(matches!(stranger, AdvisoriesError::Untrusted { .. }), "{stranger}");
-    // Another summary with the signature of the first.
+    // The content is changed, with the signature of the original.
     let tar = zstd::decode_all(&*fs::read(&path).unwrap()).unwrap();
     let changed = String::from_utf8_lossy(&tar).replace("of GO-1", "of GO-2").into_bytes();
     fs::write(&path, zstd::encode_all(&*changed, 3).unwrap()).unwrap();

@@ -1,7 +1,7 @@
-//! YAML files of users: read, and where they are wrong, everything that is, each with its line and column.
+//! Reads YAML files of users, and reports all of their errors, each with line and column.
 //!
-//! serde stops at the first mistake. So a text that it refuses is read again from a tree of its own, past each mistake that was found,
-//! until nothing more is. Whether a text is good is decided by the first reading alone.
+//! serde stops at the first error. So a text that it refuses is read again from a separate tree, which skips each error that was found,
+//! until no more are found. Only the first reading decides whether a text is valid.
 
 mod reader;
 mod tree;
@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use reader::Reader;
 use tree::{Content, Node};
 
-/// The most mistakes that are told of one file.
+/// Most errors that are reported for one file.
 const MAX_FINDINGS: usize = 50;
 
 /// A place in a text file; both count from 1.
@@ -55,7 +55,7 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Everything that is wrong with a file; at least one thing.
+/// All errors in a file; at least one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
 pub struct Findings(pub Vec<Finding>);
@@ -75,14 +75,15 @@ pub struct Findings(pub Vec<Finding>);
 /// ```
 ///
 /// # Errors
-/// Everything that is wrong with the text.
+/// All errors in the text.
 pub fn read<T: DeserializeOwned>(text: &str) -> Result<T, Findings> {
     serde_yaml::from_str(text).map_err(|error| Findings(read_past_mistakes::<T>(text, &error).0))
 }
 
-/// Reads what can be read of a text that is wrong: its mistakes, and the value without what they are in, where that still makes one.
+/// Reads as much as possible of a text with errors. Returns the errors, and the value without the parts that contain them, if that is still
+/// a value.
 ///
-/// A text without a mistake gives the whole value.
+/// A text without errors gives the whole value.
 #[must_use]
 pub fn read_what_is_good<T: DeserializeOwned>(text: &str) -> (Vec<Finding>, Option<T>) {
     match serde_yaml::from_str(text) {
@@ -95,7 +96,7 @@ fn read_past_mistakes<T: DeserializeOwned>(text: &str, error: &serde_yaml::Error
     let mut findings = Vec::new();
     let value = tree::parse(text).and_then(|root| collect(&root, &mut findings));
     if findings.is_empty() {
-        // What is not YAML, and what the two readers take differently.
+        // The text is not YAML, or is something that the two readers treat differently.
         let position = error.location().map(|at| Position { line: at.line(), column: at.column() });
         findings.push(Finding { place: String::new(), message: without_location(error), position });
         return (findings, None);
@@ -104,7 +105,7 @@ fn read_past_mistakes<T: DeserializeOwned>(text: &str, error: &serde_yaml::Error
     (findings, value)
 }
 
-/// The parser's words; the position is told before them.
+/// The parser's message without the position, which is reported in front of it.
 fn without_location(error: &serde_yaml::Error) -> String {
     let text = error.to_string();
     let end = error.location().map(|at| format!(" at line {} column {}", at.line(), at.column()));
@@ -133,7 +134,7 @@ fn collect<T: DeserializeOwned>(root: &Node, findings: &mut Vec<Finding>) -> Opt
     None
 }
 
-/// The message with the place before it, where it does not name that itself.
+/// The message with the place in front of it, unless the message names the place itself.
 fn named(place: &str, message: &str) -> String {
     let is_named = message.starts_with("unknown field");
     let place = if is_named { place.rsplit_once('.').map_or("", |(above, _)| above) } else { place };
@@ -156,12 +157,12 @@ fn has_gap(node: &Node, passed_over: &BTreeSet<usize>) -> bool {
     children(node).into_iter().any(|child| passed_over.contains(&child.id))
 }
 
-/// Where the values of a file stand, by their way from the root.
+/// The positions of a file's values, by their paths from the root.
 #[derive(Debug, Default)]
 pub struct Positions(BTreeMap<String, Position>);
 
 impl Positions {
-    /// Of a text; of one that is not YAML there are none.
+    /// The positions in a text; empty if it is not YAML.
     #[must_use]
     pub fn of(text: &str) -> Self {
         let mut found = BTreeMap::new();
@@ -171,7 +172,7 @@ impl Positions {
         Self(found)
     }
 
-    /// Of the value at `place`, such as `hosts[2].address`, or of what it would stand in.
+    /// The position of the value at `place`, such as `hosts[2].address`, or of the value that would contain it.
     #[must_use]
     pub fn find(&self, mut place: &str) -> Option<Position> {
         loop {

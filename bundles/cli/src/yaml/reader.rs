@@ -1,4 +1,4 @@
-//! Reads a value from the tree once more after it was refused, past what is wrong with it, to find all that is.
+//! Reads a value again from the tree after it was refused, and skips each error that was found, to find all of them.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -13,12 +13,12 @@ use serde_yaml::Value;
 use super::tree::{Content, Node};
 use crate::similar::nearest;
 
-/// What is wrong, and with which node; the innermost one that knows of it.
+/// An error, and the innermost node that it belongs to.
 #[derive(Debug)]
 pub(super) struct Flaw {
     pub message: String,
     pub node: Option<usize>,
-    /// That something is missing: no wonder where it was passed over.
+    /// Whether something is missing; that is to be expected after a node was skipped.
     pub is_absence: bool,
 }
 
@@ -63,7 +63,7 @@ impl de::Error for Flaw {
     }
 }
 
-/// serde's name of a kind of value in the words of YAML.
+/// serde's name for a kind of value, in YAML's terms.
 fn plain(kind: &str) -> &str {
     match kind {
         "a sequence" | "sequence" => "a list",
@@ -73,7 +73,7 @@ fn plain(kind: &str) -> &str {
     }
 }
 
-/// What to write instead of `word`: the nearest of the words that are known, or all of them.
+/// What to write instead of `word`: the nearest of the known words, or all of them.
 fn instead(word: &str, known: &[&str]) -> String {
     match nearest(word, known.iter().copied()) {
         Some(near) => format!("did you mean `{near}`?"),
@@ -81,7 +81,7 @@ fn instead(word: &str, known: &[&str]) -> String {
     }
 }
 
-/// One node as serde reads it. Nodes in `passed_over` are not there.
+/// One node for serde. Nodes in `passed_over` count as absent.
 #[derive(Clone, Copy)]
 pub(super) struct Reader<'a> {
     pub node: &'a Node,

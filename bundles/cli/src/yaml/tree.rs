@@ -1,4 +1,4 @@
-//! A YAML document as a tree whose nodes know where they stand.
+//! A YAML document as a tree whose nodes know their positions.
 
 use std::collections::BTreeMap;
 
@@ -6,24 +6,24 @@ use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 
 use super::Position;
 
-/// How deep a document may be nested. Deeper ones are left to the parser that decides.
+/// How deep a document may be nested. Deeper ones are left to the deciding parser.
 const MAX_DEPTH: usize = 64;
 
 /// A value of the document.
 #[derive(Debug)]
 pub(super) struct Node {
-    /// Tells it from the others.
+    /// A number that identifies the node.
     pub id: usize,
     /// Where it begins.
     pub position: Position,
-    /// Its way from the root, such as `hosts[1].name`.
+    /// Its path from the root, such as `hosts[1].name`.
     pub place: String,
     pub content: Content,
 }
 
 #[derive(Debug)]
 pub(super) enum Content {
-    /// A text, and whether it is plain: then it may stand for a number, a truth value or nothing.
+    /// A text, and whether it has no quotes: then it may be a number, a truth value or null.
     Scalar {
         text: String,
         plain: bool,
@@ -33,7 +33,7 @@ pub(super) enum Content {
     Mapping(Vec<(Node, Node)>),
 }
 
-/// Reads the only document of `text`; `None` where it is not YAML, has aliases, or is nested too deep.
+/// Reads the only document in `text`; `None` if it is not YAML, has aliases, or is nested too deep.
 pub(super) fn parse(text: &str) -> Option<Node> {
     let mut events = Events { parser: Parser::new_from_str(text), count: 0 };
     loop {
@@ -99,7 +99,7 @@ impl<'a> Events<'a> {
     }
 }
 
-/// Where each value stands, by its way from the root.
+/// The position of each value, by its path from the root.
 pub(super) fn positions(node: &Node, found: &mut BTreeMap<String, Position>) {
     found.insert(node.place.clone(), node.position);
     match &node.content {

@@ -1,4 +1,4 @@
-//! Settings of the add-ons that kinstall knows more about than their manifests say.
+//! Settings of add-ons for which kinstall knows more than their manifests say.
 
 use std::fmt;
 use std::net::Ipv4Addr;
@@ -70,7 +70,7 @@ impl AddressRange {
         (self.first..=self.last).contains(&address)
     }
 
-    /// Whether any of them lies in `network`.
+    /// Whether any of them is in `network`.
     #[must_use]
     pub fn overlaps(&self, network: &Cidr) -> bool {
         let starts_inside = matches!(network.address(), std::net::IpAddr::V4(first) if self.contains(first));

@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::Cidr;
 
-/// A family of addresses.
+/// An IP family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum IpFamily {
     /// 32 bits.
@@ -31,7 +31,7 @@ impl IpFamily {
         if address.is_ipv4() { Self::Ipv4 } else { Self::Ipv6 }
     }
 
-    /// For people.
+    /// The name for people.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -49,7 +49,7 @@ impl IpFamily {
         }
     }
 
-    /// The option by which `ip` works on this family.
+    /// The option of `ip` for this family.
     #[must_use]
     pub fn option_of_ip(self) -> &'static str {
         match self {
@@ -68,7 +68,8 @@ impl IpFamily {
     }
 }
 
-/// One network, or one of each family. The first one's family is the cluster's main one. In a file, one is a text and two are a list.
+/// One network, or one of each family. The family of the first one is the cluster's main family. In a file, one network is a text and two
+/// are a list.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Cidrs {
     first: Cidr,
@@ -76,7 +77,7 @@ pub struct Cidrs {
 }
 
 impl Cidrs {
-    /// The first of them, and another one. Whether they are of two families is for the rules of cluster.yaml.
+    /// `first` and another network. The rules of cluster.yaml check that their families differ.
     #[must_use]
     pub fn new(first: Cidr, second: Option<Cidr>) -> Self {
         Self { first, second }
@@ -123,7 +124,7 @@ impl From<Cidr> for Cidrs {
     }
 }
 
-/// As kubeadm writes them: with a comma between.
+/// kubeadm's form: separated by a comma.
 impl fmt::Display for Cidrs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.first, f)?;
@@ -137,7 +138,7 @@ impl fmt::Debug for Cidrs {
     }
 }
 
-/// As kubeadm writes them: with a comma between.
+/// kubeadm's form: separated by a comma.
 impl FromStr for Cidrs {
     type Err = TextError;
 

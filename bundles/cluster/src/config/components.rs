@@ -1,4 +1,4 @@
-//! `api-server`, `controller-manager` and `scheduler` of `cluster.yaml`: what the programs of the control plane are started with.
+//! `api-server`, `controller-manager` and `scheduler` of `cluster.yaml`: flags and volumes of the control plane's programs.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ use super::Fields;
 /// Flags of a program, by their names without `--`.
 pub type Flags = BTreeMap<String, FlagValue>;
 
-/// What a flag is given: one value, or several where it is written several times.
+/// The value of a flag, or several if it is given several times.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Value", into = "Value")]
 pub struct FlagValue(Vec<String>);
@@ -43,7 +43,7 @@ impl FromIterator<String> for FlagValue {
     }
 }
 
-/// Something that no flag can be given.
+/// A value that no flag can have.
 #[derive(Debug, thiserror::Error)]
 #[error("a flag takes a text, a number, true or false, or a list of these that is not empty")]
 pub struct NoFlagValue;

@@ -16,7 +16,7 @@ impl ClusterSpec {
     }
 }
 
-/// The fields that are not as in `usual`, maps by their fields.
+/// The fields that differ from `usual`; maps are compared field by field.
 fn unlike(fields: Fields, usual: &Fields) -> Fields {
     let unlike_usual = |(name, value): (String, Value)| match (value, usual.get(&name)) {
         (value, Some(usual)) if value == *usual => None,

@@ -11,7 +11,7 @@ pub enum ConfigError {
     /// Not YAML, or not of the file's shape; the cause names lines, columns and keys.
     #[error("the configuration cannot be read")]
     Syntax {
-        /// Everything that is wrong.
+        /// All errors.
         source: Findings,
     },
     /// A version that this program does not know.
@@ -23,13 +23,13 @@ pub enum ConfigError {
     /// Well formed, but not a possible cluster.
     #[error("{}", lines(problems))]
     Invalid {
-        /// Everything that is wrong, at least one.
+        /// All errors, at least one.
         problems: Vec<Problem>,
     },
 }
 
 impl ConfigError {
-    /// Everything that is wrong. What rules say has no position yet.
+    /// All errors. Errors from rules have no position yet.
     #[must_use]
     pub fn findings(self) -> Vec<Finding> {
         match self {

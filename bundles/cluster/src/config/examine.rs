@@ -1,26 +1,26 @@
-//! Everything that is wrong with the text of a `cluster.yaml`, each with its line and column.
+//! Finds all errors in the text of a `cluster.yaml`, each with line and column.
 
 use kbundle_cli::yaml::{Finding, Findings, Positions, read_what_is_good};
 use kbundle_format::KubeVersion;
 
 use super::{ClusterSpec, ConfigError, SCHEMA, rules};
 
-/// Parts of the file that rules about other parts depend on.
+/// Parts of the file on which rules about other parts depend.
 const DEPENDED_ON: [&str; 3] = ["schema", "hosts", "network"];
 
 impl ClusterSpec {
-    /// Reads and validates a file's text. Where something cannot be read, what can be is validated all the same.
+    /// Reads and validates a file's text. If parts cannot be read, the rest is validated all the same.
     ///
     /// # Errors
-    /// Everything that is wrong, in the order of the file.
+    /// All errors, in the order of the file.
     pub fn examine(text: &str) -> Result<Self, Findings> {
         Self::examine_for(text, None)
     }
 
-    /// The same for one version of Kubernetes, where it is given: settings that are passed on have to be ones that this version takes.
+    /// The same for one version of Kubernetes, if it is given: this version has to accept the settings that are passed on to it.
     ///
     /// # Errors
-    /// Everything that is wrong, in the order of the file.
+    /// All errors, in the order of the file.
     pub fn examine_for(text: &str, version: Option<KubeVersion>) -> Result<Self, Findings> {
         let (mut findings, spec) =
             if is_empty(text) { (Vec::new(), Some(Self::default())) } else { read_what_is_good(text) };
@@ -34,7 +34,7 @@ impl ClusterSpec {
     }
 }
 
-/// Whether there is nothing but comments. That is YAML's null, which no structure is read from.
+/// Whether the text has only comments. That is null in YAML, from which no structure can be read.
 pub(super) fn is_empty(text: &str) -> bool {
     text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#'))
 }
@@ -46,13 +46,13 @@ fn broken_rules(spec: &ClusterSpec, version: Option<KubeVersion>) -> Vec<Finding
     rules::problems(spec, version).into_iter().map(Finding::from).collect()
 }
 
-/// Whether a rule's word about `place` counts where the parts `unread` of the file were not read whole.
+/// Whether a rule's error about `place` counts, although the parts `unread` of the file were not read completely.
 fn is_judged(place: &str, unread: &[String]) -> bool {
     let unread = |name: &str| unread.iter().any(|part| part == name);
     !unread(part(place)) && !DEPENDED_ON.into_iter().any(unread)
 }
 
-/// The key of the file that `place` lies below.
+/// The top-level key of the file that contains `place`.
 fn part(place: &str) -> &str {
     place.split(['.', '[']).next().unwrap_or(place)
 }

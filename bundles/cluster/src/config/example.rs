@@ -1,4 +1,4 @@
-//! A `cluster.yaml` to begin with.
+//! An example of `cluster.yaml`.
 
 /// Every key of `cluster.yaml`, commented out: its default, or an example of three control planes and two workers.
 pub const EXAMPLE: &str = include_str!("example.yaml");
@@ -9,7 +9,7 @@ mod tests {
     use crate::config::{CalicoMode, ClusterSpec, Encapsulation, Fields, KubeProxy, Kubelet, Network, schema};
     use std::collections::BTreeSet;
 
-    /// The example with every setting in force.
+    /// The example with every setting uncommented.
     fn uncommented() -> String {
         let line = |line: &str| format!("{}\n", line.strip_prefix("# ").unwrap_or(line));
         EXAMPLE.lines().map(line).collect()
@@ -35,7 +35,7 @@ mod tests {
         let kubelet = Kubelet { config: Fields::default(), ..spec.kubelet };
         let usual = ClusterSpec::default();
         let (api, security, addons) = (spec.api, spec.security, spec.addons);
-        // All else is an example of what has no default.
+        // Everything else is an example of a key without a default.
         let with_defaults = ClusterSpec { name: spec.name, network, kubelet, api, security, addons, ..usual.clone() };
         assert_eq!(with_defaults.filled_in(), usual.filled_in());
     }

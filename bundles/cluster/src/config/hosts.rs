@@ -63,7 +63,7 @@ impl Architecture {
         }
     }
 
-    /// The platform of a host that has it.
+    /// The platform of a host with this architecture.
     #[must_use]
     pub fn platform(self) -> Platform {
         format!("linux/{}", self.as_str()).parse().expect("a platform")
@@ -126,7 +126,7 @@ pub enum Connection {
 }
 
 impl HostSpec {
-    /// A host about which nothing else is said.
+    /// A host with defaults for everything else.
     #[must_use]
     pub fn new(name: DnsName, address: IpAddr, roles: BTreeSet<Role>) -> Self {
         Self {
@@ -156,13 +156,13 @@ impl HostSpec {
 }
 
 impl Ssh {
-    /// Whether nothing is said.
+    /// Whether no setting is given.
     #[must_use]
     pub fn is_default(&self) -> bool {
         *self == Self::default()
     }
 
-    /// These settings, with those of `defaults` where these have none.
+    /// These settings; those that are missing are taken from `defaults`.
     #[must_use]
     pub fn or(&self, defaults: &Self) -> Self {
         Self {

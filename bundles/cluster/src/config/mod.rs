@@ -1,4 +1,4 @@
-//! What the user wants: `cluster.yaml`, typed. Everything has a default, so that an empty file, or none, is a cluster.
+//! What the user wants: `cluster.yaml`, typed. Everything has a default, so an empty file, or no file, is a cluster.
 //!
 //! Without a section `hosts` the cluster is the host that kinstall runs on. Unknown keys are refused, so that a file written
 //! for a newer kinstall is not half understood by an older one.
@@ -130,7 +130,7 @@ pub struct Network {
     pub kube_proxy: KubeProxy,
 }
 
-/// Parts of nodes that the controller manager cuts without being told, as the length of the prefix: of IPv4.
+/// The controller manager's default size of a node's pod network for IPv4, as the length of its prefix.
 pub const USUAL_NODE_PART: u8 = 24;
 /// The same for IPv6.
 pub const USUAL_NODE_PART_IPV6: u8 = 64;
@@ -150,7 +150,7 @@ impl Network {
         }
     }
 
-    /// The family of addresses by which the parts of the cluster reach each other.
+    /// The address family with which the parts of the cluster reach each other.
     #[must_use]
     pub fn main_family(&self) -> IpFamily {
         self.service_cidr.first().family()
@@ -320,7 +320,7 @@ impl ClusterSpec {
         Ok(spec)
     }
 
-    /// Reads a file's text whose hosts are elsewhere, and which makes a cluster with them only.
+    /// Reads a file's text without hosts, which becomes a cluster only together with hosts from elsewhere.
     pub fn read(text: &str) -> Result<Self, ConfigError> {
         if examine::is_empty(text) {
             return Ok(Self::default());
@@ -328,7 +328,7 @@ impl ClusterSpec {
         yaml::read(text).map_err(|source| ConfigError::Syntax { source })
     }
 
-    /// Whether it is a cluster that can be; if not, everything that is in the way.
+    /// Checks that it is a possible cluster; the error names all problems.
     pub fn validate(&self) -> Result<(), ConfigError> {
         if self.schema != SCHEMA {
             return Err(ConfigError::Schema { found: self.schema });
@@ -337,19 +337,19 @@ impl ClusterSpec {
         if problems.is_empty() { Ok(()) } else { Err(ConfigError::Invalid { problems }) }
     }
 
-    /// Whether Kubernetes `version` takes all of it that is passed on to it.
+    /// Checks that Kubernetes `version` accepts all settings that are passed on to it.
     pub fn validate_for(&self, version: KubeVersion) -> Result<(), ConfigError> {
         let problems = rules::problems_with(self, version);
         if problems.is_empty() { Ok(()) } else { Err(ConfigError::Invalid { problems }) }
     }
 
-    /// Why a node has too few addresses for its pods with this network, where it has.
+    /// Why a node has too few addresses for its pods with this network; `None` if it has enough.
     #[must_use]
     pub fn pods_do_not_fit(&self, cni: Cni) -> Option<Problem> {
         rules::pods_do_not_fit(self, cni)
     }
 
-    /// The same cluster with every default written out, and with each host's `ssh` complete.
+    /// The same cluster with all defaults filled in, and with the complete `ssh` of each host.
     #[must_use]
     pub fn filled_in(&self) -> Self {
         let mut spec = self.clone();
@@ -361,7 +361,7 @@ impl ClusterSpec {
         spec
     }
 
-    /// The same cluster, whose hosts kinstall makes fit.
+    /// The same cluster, with `--prepare`: kinstall makes its hosts fit.
     #[must_use]
     pub fn with_hosts_prepared(self) -> Self {
         Self { host_preparation: Switch::Enabled, ..self }

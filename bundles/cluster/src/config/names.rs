@@ -1,4 +1,4 @@
-//! Names and networks as types: text that is validated once, where it enters.
+//! Names and networks as types: text that is validated once, when it enters.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -10,7 +10,7 @@ use kbundle_format::text_type;
 
 use super::IpFamily;
 
-/// A DNS subdomain as RFC 1123 and Kubernetes have it: lowercase labels of letters, digits and `-`, joined by dots.
+/// A DNS subdomain by RFC 1123 and Kubernetes: lowercase labels of letters, digits and `-`, joined by dots.
 ///
 /// At most 253 bytes, each label 1 to 63, beginning and ending in a letter or digit.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -66,15 +66,15 @@ impl Cidr {
         Self(Ipv4Net::new_assert(address.into(), prefix).into())
     }
 
-    /// The network that an interface address with a prefix length lies in.
+    /// The network of an interface address with a prefix length.
     ///
-    /// A prefix longer than the family has is taken as the whole address.
+    /// A prefix that is too long for the family counts as the whole address.
     #[must_use]
     pub fn around(address: IpAddr, prefix: u8) -> Self {
         Self(IpNet::new(address, prefix).unwrap_or_else(|_| address.into()).trunc())
     }
 
-    /// The network of this address alone.
+    /// The network with only this address.
     #[must_use]
     pub fn single(address: IpAddr) -> Self {
         Self(address.into())
@@ -98,7 +98,7 @@ impl Cidr {
         self.0.prefix_len()
     }
 
-    /// Whether `address` lies in the network.
+    /// Whether `address` is in the network.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         self.0.contains(&address)
@@ -110,9 +110,9 @@ impl Cidr {
         self.contains(other.address()) || other.contains(self.address())
     }
 
-    /// The address `offset` after the first, where the network has it.
+    /// The address at `offset` from the first, if the network has it.
     ///
-    /// Kubernetes gives the API's Service the first after it, and kubeadm the DNS Service the tenth.
+    /// Kubernetes gives the API's Service the address at offset 1, and kubeadm gives the DNS Service the one at offset 10.
     #[must_use]
     pub fn nth(&self, offset: u32) -> Option<IpAddr> {
         let address = match self.address() {

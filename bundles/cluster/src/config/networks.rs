@@ -1,4 +1,4 @@
-//! Which network a cluster gets: the one that was asked for, or the one that the bundle brings.
+//! Which network a cluster gets: the one in cluster.yaml, or the bundle's.
 
 use kbundle_format::BundleList;
 
@@ -6,7 +6,7 @@ use super::{ClusterSpec, Cni};
 use crate::contents::BundleContents;
 
 impl Cni {
-    /// The network that a bundle brings: its only one, or the bridge, which needs nothing; `None` where it has several.
+    /// The network that a bundle brings: its only one, or the bridge, which needs nothing; `None` if it has several.
     #[must_use]
     pub fn brought_by(list: &BundleList) -> Option<Self> {
         BundleContents::of(list).network()
@@ -14,7 +14,7 @@ impl Cni {
 }
 
 impl ClusterSpec {
-    /// The same cluster with the network that the bundle brings, where it asks for none.
+    /// The same cluster; if it names no network, with the network that the bundle brings.
     #[must_use]
     pub fn with_network_of(&self, list: &BundleList) -> Self {
         let mut spec = self.clone();

@@ -1,4 +1,4 @@
-//! `kubeadm-patches` of `cluster.yaml`: the last resort for what nothing else can say.
+//! `kubeadm-patches` of `cluster.yaml`: the last resort for settings that nothing else can express.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! Registries of the site that stand for those that images name.
+//! Registries of the site that replace those in images' names.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

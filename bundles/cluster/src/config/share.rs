@@ -7,11 +7,11 @@ use serde_json::Value;
 
 use super::{AddonSettings, ClusterSpec, HostSpec, Ssh, Switch};
 
-/// A setting that a cluster which stands was set up with otherwise.
+/// A setting that differs from the one with which the existing cluster was set up.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{setting} was {standing} and is {wanted} now")]
 pub struct Difference {
-    /// Where in the file, such as `network.pod-cidr`.
+    /// The key in the file, such as `network.pod-cidr`.
     pub setting: String,
     /// The value at installation.
     pub standing: String,
@@ -20,11 +20,11 @@ pub struct Difference {
 }
 
 impl ClusterSpec {
-    /// What the host called `name` has to know: itself, the control planes and the members of etcd; and of all hosts, labels and
-    /// taints too, if it is the first control plane, which acts for the cluster.
+    /// The part of the cluster that the host `name` has to know: itself, the control planes and the members of etcd. The first control
+    /// plane acts for the cluster, so it has to know all hosts, with labels and taints.
     ///
-    /// Other hosts are told of no other worker, unless their firewalls are to be opened to them, and nobody of how hosts are reached, so that what is sent to all hosts grows as
-    /// their number does. Without a host of that name, nobody is added.
+    /// Other hosts are not told about other workers, unless their firewalls are opened to these. No host is told how hosts are reached. So
+    /// the data for all hosts together grows in proportion to their number. If no host has that name, none is added.
     #[must_use]
     pub fn for_host(&self, name: &str) -> Self {
         let is_this = |host: &HostSpec| host.name.as_str() == name;
@@ -60,11 +60,11 @@ impl ClusterSpec {
         }
     }
 
-    /// Whether this describes the cluster that was set up as `standing`; if not, the first setting that says so.
+    /// Checks that this describes the cluster that was set up as `standing`; the error names the first setting that differs.
     ///
-    /// Hosts may come and go, be labelled and tainted and be reached in another way, and so may the
-    /// site's registries and add-ons with their settings, and whether hosts are prepared. What else a cluster is, it stays, and so do
-    /// the address, the roles, the kubelet's settings and the patches of each host.
+    /// These may change: hosts may come and go, their labels, taints and SSH settings, the site's registries, add-ons and their settings,
+    /// and whether hosts are prepared. All other settings of the cluster must stay, and so must the address, the roles, the kubelet's
+    /// settings and the patches of each host.
     pub fn same_cluster_as(&self, standing: &Self) -> Result<(), Difference> {
         let settings = |spec: &Self| {
             let spec = spec.filled_in();
@@ -113,7 +113,7 @@ fn moved(before: &HostSpec, host: &HostSpec) -> Option<Difference> {
     })
 }
 
-/// The first place where two values differ, by the order of keys.
+/// The first place at which two values differ, in the order of keys.
 fn first_difference(place: &str, standing: &Value, wanted: &Value) -> Option<Difference> {
     if let (Value::Object(before), Value::Object(after)) = (standing, wanted) {
         let keys: BTreeSet<_> = before.keys().chain(after.keys()).collect();

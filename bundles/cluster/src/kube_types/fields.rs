@@ -1,4 +1,4 @@
-//! Fields of configurations that Kubernetes reads from files.
+//! Fields of configuration files that Kubernetes reads.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::{Flaw, covers, is_duration, is_quantity, lacks, meant};
 
-/// A configuration that is looked at.
+/// A kind of configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Structure {
     /// `KubeletConfiguration` of kubelet.config.k8s.io/v1beta1.
@@ -34,7 +34,7 @@ impl Structure {
     }
 }
 
-/// A type that a field has from one minor to another, both included.
+/// The type of a field from one minor version to another, both included.
 #[derive(Deserialize)]
 struct Span(String, u16, u16);
 
@@ -49,7 +49,7 @@ static TABLE: LazyLock<Table> = LazyLock::new(|| {
         .expect("the table is this program's own")
 });
 
-/// What a configuration of Kubernetes `version` would not take; without a version, what that of no known minor would.
+/// What Kubernetes `version` would not accept in a configuration; without a version, what no known minor version would accept.
 #[must_use]
 pub fn flaws(structure: Structure, fields: &Map<String, Value>, version: Option<KubeVersion>) -> Vec<Flaw> {
     let mut look = Look { version, program: structure.program(), flaws: Vec::new() };
@@ -70,7 +70,7 @@ impl Look {
 
     fn structure(&mut self, name: &str, path: &str, fields: &Map<String, Value>) {
         let Some(known) = TABLE.structures.get(name) else { return };
-        // It reads itself in a way of its own.
+        // This structure has its own way to read itself.
         if known.contains_key("*") {
             return;
         }
@@ -97,7 +97,7 @@ impl Look {
 
     fn field(&mut self, path: &str, field: &str, spans: &[Span], value: &Value) {
         let mut there = spans.iter().filter(|span| covers(&TABLE.minors, (span.1, span.2), self.version));
-        // Where a type has changed and no version is named, either will do, and the newest is asked for.
+        // If a type has changed and no version is given, either would do, and the newest is checked.
         if let Some(span) = there.next_back() {
             return self.value(&span.0, path, value);
         }
@@ -137,7 +137,7 @@ impl Look {
     }
 }
 
-/// What a scalar of type `kind` has to be, where `value` is not.
+/// What a scalar of type `kind` has to be, if `value` is not one.
 fn wanted(kind: &str, value: &Value) -> Option<&'static str> {
     let whole = |least: i64, most: i64| value.as_i64().is_some_and(|number| (least..=most).contains(&number));
     let (fits, wanted) = match kind {

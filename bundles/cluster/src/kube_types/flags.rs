@@ -31,7 +31,7 @@ impl Program {
     }
 }
 
-/// Names, each with the first and the last minor that has it.
+/// Names, each with the first and the last minor version that has it.
 type Names = BTreeMap<String, (u16, u16)>;
 
 #[derive(Deserialize)]
@@ -49,7 +49,7 @@ static TABLE: LazyLock<Table> = LazyLock::new(|| {
         .expect("the table is this program's own")
 });
 
-/// Why `program` of Kubernetes `version` does not take the flag `name`; `None` if it does. Without a version: that of any known minor.
+/// Why `program` of Kubernetes `version` does not accept the flag `name`; `None` if it does. Without a version: of any known minor version.
 #[must_use]
 pub fn unknown_flag(program: Program, name: &str, version: Option<KubeVersion>) -> Option<String> {
     let known = match program {
@@ -60,7 +60,8 @@ pub fn unknown_flag(program: Program, name: &str, version: Option<KubeVersion>) 
     unknown(known, name, version, (program.as_str(), "flag"))
 }
 
-/// Why the API server of Kubernetes `version` has no admission plugin `name`; `None` if it has. Without a version: that of any known minor.
+/// Why the API server of Kubernetes `version` has no admission plugin `name`; `None` if it has. Without a version: of any known minor
+/// version.
 #[must_use]
 pub fn unknown_plugin(name: &str, version: Option<KubeVersion>) -> Option<String> {
     unknown(&TABLE.admission_plugins, name, version, ("kube-apiserver", "plugin for admission"))

@@ -1,6 +1,6 @@
-//! Texts with a form of their own: times and quantities.
+//! Texts in a special form: times and quantities.
 
-/// Whether it is a time as Go writes it: `300ms`, `1h30m`, `0`.
+/// Whether it is a time in Go's form: `300ms`, `1h30m`, `0`.
 #[must_use]
 pub fn is_duration(text: &str) -> bool {
     const UNITS: [&str; 7] = ["ns", "us", "µs", "ms", "s", "m", "h"];
@@ -33,7 +33,7 @@ pub fn is_quantity(text: &str) -> bool {
     SUFFIXES.contains(&suffix) || exponent.is_some_and(is_power)
 }
 
-/// What follows a decimal number at the beginning; `None` if there is none.
+/// The text after the leading decimal number; `None` if there is none.
 fn after_number(text: &str) -> Option<&str> {
     let end = text.find(|letter: char| !letter.is_ascii_digit() && letter != '.').unwrap_or(text.len());
     let (number, rest) = text.split_at(end);

@@ -87,7 +87,7 @@ fn flags_and_admission_plugins_are_those_of_the_version() {
     insta::assert_snapshot!(flag("oidc-issuer", None).unwrap(), @"no kube-apiserver of Kubernetes 1.25 to 1.37 has a flag `oidc-issuer`; did you mean `oidc-issuer-url`?");
     insta::assert_snapshot!(plugin("PodSecurityPolicy", None).unwrap(), @"no kube-apiserver of Kubernetes 1.25 to 1.37 has a plugin for admission `PodSecurityPolicy`");
     insta::assert_snapshot!(plugin("SecurityContextDeny", Some("1.36.3")).unwrap(), @"the kube-apiserver of Kubernetes 1.36.3 has no plugin for admission `SecurityContextDeny`; it was seen in 1.25 to 1.25");
-    // Between two tables, what either has may be there.
+    // Between two tables, the fields of either may exist.
     assert_eq!(plugin("SecurityContextDeny", Some("1.29.0")), None);
     assert_eq!(plugin("PodTopologyLabels", Some("1.29.0")), None);
     assert!(plugin("PodTopologyLabels", Some("1.25.2")).is_some());

@@ -1,4 +1,4 @@
-//! The images that the cluster itself is made of, as the bundle has them.
+//! The images of the cluster itself, with the bundle's names.
 
 use kbundle_format::{BundleList, ImageRef, Platform};
 
@@ -7,13 +7,13 @@ use kbundle_format::{BundleList, ImageRef, Platform};
 pub struct ClusterImages {
     /// Registry and path that the control plane's images share: `registry.k8s.io`.
     pub repository: String,
-    /// Holds each pod's namespaces.
+    /// The image that holds each pod's namespaces.
     pub pause: ImageRef,
-    /// The cluster's DNS, where the bundle has it.
+    /// The image of the cluster's DNS, if the bundle has it.
     pub coredns: Option<ImageRef>,
 }
 
-/// The bundle lacks an image that no cluster can do without.
+/// The bundle lacks an image that every cluster needs.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the bundle has no {name} image for {platform}")]
 pub struct MissingImage {
@@ -27,18 +27,18 @@ impl ClusterImages {
     /// Finds the images in a list.
     ///
     /// # Errors
-    /// What is missing, as [`ClusterImages::among`] says.
+    /// The first missing image, as from [`ClusterImages::among`].
     pub fn find(list: &BundleList, platform: &Platform) -> Result<Self, MissingImage> {
         let images: Vec<_> =
             list.images.iter().filter(|image| image.platform == *platform).map(|image| &image.reference).collect();
         Self::among(&images, platform)
     }
 
-    /// Finds the images among those for a platform. Others may bear the same short names; those of the cluster lie where the API server's
-    /// lies.
+    /// Finds the images among those for a platform. Other images may have the same short names; the cluster's images have the same
+    /// repository as the API server's.
     ///
     /// # Errors
-    /// The first that is missing.
+    /// The first missing image.
     pub fn among(images: &[&ImageRef], platform: &Platform) -> Result<Self, MissingImage> {
         let missing = |name| MissingImage { name, platform: platform.clone() };
         let apiserver = images.iter().find(|image| image.short_name() == "kube-apiserver");

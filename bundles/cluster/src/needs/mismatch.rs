@@ -1,4 +1,4 @@
-//! Why a bundle does not fit, and what adds what is missing.
+//! Why a bundle does not suit a cluster, and what adds the missing parts.
 
 use kbundle_cli::yaml::Finding;
 use kbundle_format::host_file::HostPath;
@@ -19,45 +19,45 @@ pub enum Mismatch {
         arch: Architecture,
         /// The architectures of the bundle.
         carried: Vec<String>,
-        /// The host's place under `hosts`.
+        /// The host's index under `hosts`.
         index: usize,
     },
-    /// The host is another than cluster.yaml says.
+    /// The host has another architecture than in cluster.yaml.
     #[error("the host has the architecture {found}, and hosts[{index}].arch says {}; correct the one or the other", stated.as_str())]
     OtherArchitecture {
-        /// What cluster.yaml says.
+        /// The architecture in cluster.yaml.
         stated: Architecture,
-        /// What it has.
+        /// The architecture of the host.
         found: String,
-        /// Its place under `hosts`.
+        /// Its index under `hosts`.
         index: usize,
     },
-    /// The bundle is of a Kubernetes that is too old.
+    /// The bundle's Kubernetes is too old.
     #[error("Kubernetes {version} is too old for this kinstall; the oldest that it installs is {OLDEST_KUBERNETES}")]
     TooOld {
-        /// The bundle's.
+        /// The bundle's version.
         version: KubeVersion,
     },
-    /// The bundle pairs Kubernetes with a program that it does not take.
+    /// The bundle has a component that its Kubernetes does not accept.
     #[error(transparent)]
     Pairing(#[from] pairing::TooOld),
-    /// kube-proxy has not the mode that was asked for.
+    /// kube-proxy does not have the wanted mode.
     #[error(
         "the kube-proxy of Kubernetes {version} has no mode nftables yet, which needs {first}; set network.kube-proxy.mode to iptables"
     )]
     NoNftables {
-        /// The bundle's.
+        /// The bundle's version.
         version: KubeVersion,
-        /// The first that has it.
+        /// The first version that has it.
         first: KubeVersion,
     },
-    /// Kubernetes does not take what is passed on to it.
+    /// Kubernetes does not accept a setting that is passed on to it.
     #[error("{0}")]
     Settings(ConfigError),
     /// A node has too few addresses for its pods.
     #[error("{0}")]
     TooFewAddresses(Problem),
-    /// The bundle lacks programs.
+    /// The bundle lacks binaries.
     #[error("the bundle has no {} for this host's platform", components.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", "))]
     NoProgram {
         /// The components.
@@ -76,7 +76,7 @@ pub enum Mismatch {
     NoAddon {
         /// Its name.
         name: String,
-        /// Its place under `addons`.
+        /// Its index under `addons`.
         index: usize,
     },
     /// An add-on needs another one first, which is not listed.
@@ -84,12 +84,12 @@ pub enum Mismatch {
     NotListed {
         /// The add-on.
         of: String,
-        /// What it needs.
+        /// The add-on that it needs.
         name: String,
-        /// The place of `of` under `addons`.
+        /// The index of `of` under `addons`.
         index: usize,
     },
-    /// A file of the site would go where kinstall has its own.
+    /// A file of the site has a path that kinstall uses itself.
     #[error(
         "the bundle has a file of the site for {path}, which is kinstall's own; choose another path in bundle.yaml, or a setting of cluster.yaml"
     )]
@@ -97,7 +97,7 @@ pub enum Mismatch {
         /// Its path on hosts.
         path: HostPath,
     },
-    /// The bundle lacks what installs charts.
+    /// The bundle lacks helm, which installs charts.
     #[error(
         "the bundle has no helm for this host's platform, which charts are installed with; build it for that platform as well"
     )]
@@ -108,7 +108,7 @@ pub enum Mismatch {
          `--load-balancer none`, or set api.load-balancer to `external` or `vip`"
     )]
     NoLoadBalancer,
-    /// The bundle lacks what moves the address.
+    /// The bundle lacks kube-vip, which moves the address.
     #[error(
         "the bundle has no kube-vip image for this host's platform, which the load balancer `vip` is; build it with \
          `--addon kube-vip`, or set api.load-balancer to `node-local`"
@@ -116,7 +116,7 @@ pub enum Mismatch {
     NoVirtualAddress,
 }
 
-/// What a bundle has, and one more.
+/// The architectures in a bundle, and one more.
 fn architectures(carried: &[String], further: Architecture) -> impl Iterator<Item = &str> {
     carried.iter().map(String::as_str).chain([further.as_str()])
 }
@@ -125,7 +125,7 @@ fn arch_flags(carried: &[String], further: Architecture) -> String {
     architectures(carried, further).map(|arch| format!("--arch {arch}")).collect::<Vec<_>>().join(" ")
 }
 
-/// What of a build adds what is missing.
+/// The setting of a build that adds what is missing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Remedy {
     /// The flag of `kbundle build`.
@@ -141,7 +141,7 @@ impl Remedy {
 }
 
 impl Mismatch {
-    /// What is wrong, with the keys of cluster.yaml where it is about them.
+    /// The mismatch as text, with the keys of cluster.yaml that it concerns.
     #[must_use]
     pub fn findings(self) -> Vec<Finding> {
         let place = self.place();
@@ -152,7 +152,7 @@ impl Mismatch {
         }
     }
 
-    /// The key of cluster.yaml that asks for what is missing; empty where no single one does.
+    /// The key of cluster.yaml that needs the missing part; empty if there is no single key.
     fn place(&self) -> String {
         match self {
             Self::NoArchitecture { index, .. } | Self::OtherArchitecture { index, .. } => {
@@ -167,7 +167,7 @@ impl Mismatch {
         }
     }
 
-    /// What adds it to a bundle; `None` if another bundle would not help, or where no single setting does.
+    /// The setting that adds it to a bundle; `None` if another bundle would not help, or if no single setting does.
     #[must_use]
     pub fn remedy(&self) -> Option<Remedy> {
         Some(match self {

@@ -1,4 +1,4 @@
-//! What a host of a cluster needs of a bundle, and what of it is missing or contradicts.
+//! What a host of a cluster needs from a bundle, and which of that is missing or contradictory.
 
 mod images;
 mod mismatch;
@@ -22,7 +22,7 @@ pub use network::{NetworkError, refuse_contradiction};
 
 /// The image of the load balancer on workers, by its short name.
 pub const LOAD_BALANCER_IMAGE: &str = ComponentName::Haproxy.as_str();
-/// The image of what moves an address between control planes, by its short name.
+/// The image of the program that moves an address between control planes, by its short name.
 pub const VIRTUAL_ADDRESS_IMAGE: &str = "kube-vip";
 
 /// Trees that kinstall, kubeadm and the programs of the cluster fill.
@@ -38,22 +38,21 @@ const OWN_TREES: [&str; 9] = [
     "/var/lib/kubelet",
 ];
 
-/// A host of a cluster, as far as it decides what a bundle has to hold.
+/// A host of a cluster, as far as it decides what a bundle has to contain.
 #[derive(Clone, Copy, Debug)]
 pub struct HostProfile<'a> {
     /// Its name in `hosts` of cluster.yaml; the single host of a cluster has none.
     pub name: Option<&'a str>,
     /// Its platform.
     pub platform: &'a Platform,
-    /// What it does.
+    /// Its roles.
     pub roles: &'a BTreeSet<Role>,
     /// How many control planes the cluster has.
     pub control_planes: usize,
 }
 
 impl HostProfile<'_> {
-    /// Whether it reaches the API servers through a load balancer of its own. With one control plane it does where that
-    /// `is_in_bundle`.
+    /// Whether it reaches the API servers through its own load balancer. With a single control plane it does if `is_in_bundle`.
     #[must_use]
     pub fn has_load_balancer(&self, spec: &ClusterSpec, is_in_bundle: impl FnOnce() -> bool) -> bool {
         let is_worker = self.roles.contains(&Role::Worker) && !self.roles.contains(&Role::ControlPlane);
@@ -68,7 +67,7 @@ impl HostProfile<'_> {
     }
 }
 
-/// All that a bundle lacks for a host, and what its version of Kubernetes does not have.
+/// Everything that a bundle lacks for a host, or that its version of Kubernetes does not support.
 #[must_use]
 pub fn mismatches(spec: &ClusterSpec, contents: &BundleContents, host: &HostProfile<'_>) -> Vec<Mismatch> {
     let platform = host.platform;
@@ -103,7 +102,7 @@ pub fn mismatches(spec: &ClusterSpec, contents: &BundleContents, host: &HostProf
     found
 }
 
-/// What listed add-ons need first and cluster.yaml does not list.
+/// Prerequisites of the listed add-ons that cluster.yaml does not list.
 fn unlisted(spec: &ClusterSpec, contents: &BundleContents) -> Vec<Mismatch> {
     let listed: Vec<_> = spec.addons.iter().map(DnsName::as_str).collect();
     let mismatch = |need: Need<'_>| Mismatch::NotListed {
@@ -114,7 +113,7 @@ fn unlisted(spec: &ClusterSpec, contents: &BundleContents) -> Vec<Mismatch> {
     contents.after.unlisted(&listed).map(mismatch).collect()
 }
 
-/// cluster.yaml may say of a host what it is.
+/// cluster.yaml may state a host's architecture, which has to be right.
 fn other_architecture(spec: &ClusterSpec, host: &HostProfile<'_>) -> Option<Mismatch> {
     let index = spec.hosts.iter().position(|known| Some(known.name.as_str()) == host.name)?;
     let stated = spec.hosts[index].arch?;
@@ -122,7 +121,7 @@ fn other_architecture(spec: &ClusterSpec, host: &HostProfile<'_>) -> Option<Mism
     (stated.as_str() != found).then(|| Mismatch::OtherArchitecture { stated, found: found.to_owned(), index })
 }
 
-/// What depends on the version of Kubernetes and on no host.
+/// Mismatches that depend on the version of Kubernetes and on no host.
 fn of_version(spec: &ClusterSpec, contents: &BundleContents) -> Vec<Mismatch> {
     let version = contents.kubernetes;
     let mut found = Vec::new();

@@ -1,4 +1,4 @@
-//! Whether the network that was asked for and the one that the bundle brings go together.
+//! Whether the wanted network and the bundle's network match.
 
 use crate::config::{Cni, Network};
 use crate::contents::BundleContents;
@@ -7,22 +7,22 @@ use crate::contents::BundleContents;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NetworkError {
-    /// Another network than the bundle's, or none of several.
+    /// The wanted network is not the bundle's, or not among its several networks.
     #[error(
         "the configuration has network.cni {}, and the bundle has {}; take one of the bundle's, or build another with \
          `--cni {}`",
         asked.as_str(), names(carried), option(*asked)
     )]
     Another {
-        /// What the configuration says.
+        /// The network in the configuration.
         asked: Cni,
-        /// What the bundle has.
+        /// The networks in the bundle.
         carried: Vec<Cni>,
     },
-    /// Several, and nobody says which.
+    /// The bundle has several networks, and the configuration names none.
     #[error("the bundle has {}; say in network.cni which of them the cluster gets", names(carried))]
     Several {
-        /// What the bundle has.
+        /// The networks in the bundle.
         carried: Vec<Cni>,
     },
     /// Settings of a network that the cluster does not get.
@@ -41,7 +41,7 @@ fn names(carried: &[Cni]) -> String {
     }
 }
 
-/// What kbundle is told for a bundle with this network: one without a network suits both the bridge and a network of the site's.
+/// The option of kbundle for a bundle with this network. A bundle without a network suits both the bridge and a network of the site's.
 fn option(cni: Cni) -> &'static str {
     if cni == Cni::None { Cni::Bridge.as_str() } else { cni.as_str() }
 }
@@ -71,7 +71,7 @@ mod tests {
     use crate::contents::ContentFile;
     use kbundle_format::EntryKind;
 
-    /// What is decided with a bundle that has `carried`, and this under `network`.
+    /// The decision for a bundle with the networks `carried` and this text under `network`.
     fn decided(carried: &[&str], network: &str) -> String {
         let mut contents = BundleContents::new("1.25.2".parse().unwrap(), ["linux/amd64".parse().unwrap()].into());
         for name in carried {

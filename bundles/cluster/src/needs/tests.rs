@@ -15,7 +15,7 @@ fn bundle() -> BundleContents {
     bundle_without(&BOTH[..1], &[])
 }
 
-/// A bundle with the programs and images of Kubernetes for these architectures, but for images.
+/// A bundle with the binaries and images of Kubernetes for these architectures, without some images.
 fn bundle_without(architectures: &[Architecture], left_out: &[&str]) -> BundleContents {
     let version: KubeVersion = "1.36.3".parse().unwrap();
     let platforms = architectures.iter().map(|arch| arch.platform()).collect();
@@ -41,7 +41,7 @@ fn bundle_without(architectures: &[Architecture], left_out: &[&str]) -> BundleCo
     contents
 }
 
-/// Paths and roles live as long as the test.
+/// A file whose path and roles are leaked, so that they live as long as the test.
 fn file(path: &str, kind: EntryKind) -> ContentFile<'static> {
     let (path, roles) = (Box::leak(Box::new(path.parse().unwrap())), Box::leak(Box::default()));
     ContentFile { path, kind, component: None, platform: None, roles, host_file: None }

@@ -18,7 +18,7 @@ pub const KUBEADM_V1BETA4: KubeRule = Rule {
     source: "cmd/kubeadm/app/apis/kubeadm/scheme/scheme.go; v1beta3 leaves with 1.37 (CHANGELOG-1.37.md)",
 };
 
-/// The administrator that no binding can fail: kubeadm writes super-admin.conf, and admin.conf is of the group
+/// The administrator with rights that no missing binding can take away: kubeadm writes super-admin.conf. admin.conf is for the group
 /// `kubeadm:cluster-admins`, which has no rights until it is bound.
 pub const SUPER_ADMIN_KUBECONFIG: KubeRule = Rule {
     what: "kubeadm writes super-admin.conf, and admin.conf works only once its group is bound",
@@ -27,7 +27,7 @@ pub const SUPER_ADMIN_KUBECONFIG: KubeRule = Rule {
     source: "cmd/kubeadm/app/constants/constants.go, SuperAdminKubeConfigFileName",
 };
 
-/// `conntrack` on the host.
+/// kubeadm needs `conntrack` on the host.
 pub const CONNTRACK_FOR_KUBEADM: KubeRule = Rule {
     what: "kubeadm refuses hosts without the program conntrack",
     since: None,
@@ -35,7 +35,7 @@ pub const CONNTRACK_FOR_KUBEADM: KubeRule = Rule {
     source: "cmd/kubeadm/app/preflight/checks_linux.go, addExecChecks",
 };
 
-/// `losetup` on the host.
+/// kubeadm needs `losetup` on the host.
 pub const LOSETUP_FOR_KUBEADM: KubeRule = Rule {
     what: "kubeadm refuses hosts without the program losetup",
     since: Some(minor(33)),
@@ -43,7 +43,7 @@ pub const LOSETUP_FOR_KUBEADM: KubeRule = Rule {
     source: "cmd/kubeadm/app/preflight/checks_linux.go, addExecChecks",
 };
 
-/// `ethtool` and the like on the host.
+/// kubeadm needs `ethtool` and similar programs on the host.
 pub const HELPERS_FOR_KUBEADM: KubeRule = Rule {
     what: "kubeadm warns of hosts without ethtool and socat",
     since: None,
@@ -51,7 +51,7 @@ pub const HELPERS_FOR_KUBEADM: KubeRule = Rule {
     source: "cmd/kubeadm/app/preflight/checks.go and checks_linux.go, addExecChecks; late patches of some minors leave socat out",
 };
 
-/// The kubelet can be told to start with cgroup v1 or not.
+/// The kubelet has a setting that decides whether it starts with cgroup v1.
 pub const FAIL_CGROUP_V1: KubeRule = Rule {
     what: "the kubelet knows failCgroupV1, and cgroup v1 is in maintenance",
     since: Some(minor(31)),
@@ -59,7 +59,7 @@ pub const FAIL_CGROUP_V1: KubeRule = Rule {
     source: "pkg/kubelet/apis/config/v1beta1/defaults.go, FailCgroupV1",
 };
 
-/// cgroup v1 is refused unless asked for.
+/// cgroup v1 is refused unless it is requested.
 pub const CGROUP_V1_REFUSED: KubeRule = Rule {
     what: "failCgroupV1 is true by default, and kubeadm's SystemVerification refuses cgroup v1",
     since: Some(minor(35)),
@@ -67,7 +67,7 @@ pub const CGROUP_V1_REFUSED: KubeRule = Rule {
     source: "pkg/kubelet/apis/config/v1beta1/defaults.go; kubernetes/system-validators v1.12.1 validators/cgroup_validator_linux.go",
 };
 
-/// A kubelet is shown only what concerns its own node.
+/// A kubelet can read only what concerns its own node.
 pub const NODE_SELECTORS: KubeRule = Rule {
     what: "the node authoriser lets a kubelet list only its own node and pods",
     since: Some(minor(32)),
@@ -115,7 +115,7 @@ pub const KUBELET_CONTAINER_RUNTIME: KubeRule = Rule {
     source: "CHANGELOG-1.27.md (pull request #114017)",
 };
 
-/// The kubelet's flag for the image that holds a pod's namespaces.
+/// The kubelet's flag for the pause image.
 pub const KUBELET_POD_INFRA_IMAGE: KubeRule = Rule {
     what: "the kubelet takes --pod-infra-container-image, which older kubeadms write; from then on it does not start with it",
     since: None,
@@ -123,7 +123,7 @@ pub const KUBELET_POD_INFRA_IMAGE: KubeRule = Rule {
     source: "CHANGELOG-1.35.md, Urgent Upgrade Notes (pull requests #133779 and #133778)",
 };
 
-/// A control plane takes kubelets three minors older.
+/// A control plane accepts kubelets that are three minor versions older.
 pub const OLDER_KUBELETS_BY_THREE: KubeRule = Rule {
     what: "a control plane takes kubelets that are up to three minors older; before, up to two",
     since: Some(minor(28)),

@@ -1,9 +1,9 @@
-//! What differs between versions of Kubernetes, etcd and containerd: one table, in which each row says from and until when it holds,
-//! and names upstream's own file for it. Code that depends on a version asks a row here and compares no numbers by itself.
+//! Differences between versions of Kubernetes, etcd and containerd: one table. Each row has the versions from which and until which it
+//! holds, and names upstream's own file as its source. Code that depends on a version asks a row here and compares no numbers itself.
 //!
-//! Rows about Kubernetes are in [`kubernetes`], about containerd's configuration in [`containerd`], and what may be paired with a
-//! version of Kubernetes in [`pairing`]. Paths in a source are those of kubernetes/kubernetes unless another repository is named;
-//! each was read at the versions to both sides of the change.
+//! Rows about Kubernetes are in [`kubernetes`], about containerd's configuration in [`containerd`], and what may be paired with a version
+//! of Kubernetes in [`pairing`]. Paths in a source are those of kubernetes/kubernetes unless another repository is named; each was read in
+//! the versions before and after the change.
 
 pub mod containerd;
 pub mod etcd;
@@ -17,16 +17,16 @@ use kbundle_format::KubeVersion;
 /// The oldest Kubernetes that is installed.
 pub const OLDEST_KUBERNETES: KubeVersion = KubeVersion::new(1, 25, 0);
 
-/// A row of the table: something that holds for a range of versions of one program.
+/// A row of the table: a fact about a range of versions of one program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rule<Version> {
-    /// What holds, for people.
+    /// The fact, for people.
     pub what: &'static str,
     /// The first version that it holds for. Absent: all older ones too.
     pub since: Option<Version>,
     /// The first version that it no longer holds for. Absent: it still holds.
     pub until: Option<Version>,
-    /// By whose word.
+    /// The source of the fact.
     pub source: &'static str,
 }
 
@@ -46,7 +46,7 @@ pub struct Release {
 }
 
 impl Release {
-    /// Built from its numbers.
+    /// A release from its numbers.
     #[must_use]
     pub const fn new(major: u16, minor: u16, patch: u16) -> Self {
         Self { major, minor, patch }
@@ -58,8 +58,8 @@ impl Release {
         (self.major, self.minor)
     }
 
-    /// Read from a component's version: three numbers, and what a distribution or builder appends to them is left out
-    /// (`1.6.20~ds1`, `2.3.4+unknown`). `None` for other text.
+    /// Reads a component's version: three numbers. Text that a distribution or builder appends is ignored (`1.6.20~ds1`, `2.3.4+unknown`).
+    /// `None` for other text.
     #[must_use]
     pub fn read(text: &str) -> Option<Self> {
         let mut parts = text.strip_prefix('v').unwrap_or(text).splitn(3, '.');

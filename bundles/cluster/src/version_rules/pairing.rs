@@ -1,4 +1,4 @@
-//! Which etcd and containerd go with a version of Kubernetes: the lowest that it takes. Newer ones are not refused.
+//! Which etcd and containerd suit a version of Kubernetes: the lowest versions that it accepts. Newer ones are not refused.
 
 use kbundle_format::{ComponentName, KubeVersion};
 
@@ -11,7 +11,7 @@ pub struct Floor {
     pub kubernetes: KubeVersion,
     /// The lowest version.
     pub lowest: Release,
-    /// By whose word.
+    /// The source of the row.
     pub source: &'static str,
 }
 
@@ -22,7 +22,8 @@ const fn floor(kubernetes: (u16, u16), lowest: Release, source: &'static str) ->
 /// kubeadm's preflight refuses an external etcd below this.
 const KUBEADM: &str = "cmd/kubeadm/app/constants/constants.go, MinExternalEtcdVersion";
 
-/// Of etcd. The floor was raised in patches too, for the members that 3.5.23 and older left behind on the way to 3.6.
+/// The floors for etcd. Patch releases of Kubernetes raised them too, because of the members that 3.5.23 and older left behind on the way
+/// to 3.6.
 pub const ETCD: [Floor; 10] = [
     floor((25, 0), Release::new(3, 2, 18), KUBEADM),
     floor((28, 0), Release::new(3, 4, 13), KUBEADM),
@@ -36,46 +37,46 @@ pub const ETCD: [Floor; 10] = [
     floor((34, 2), Release::new(3, 5, 24), KUBEADM),
 ];
 
-/// containerd's own word.
+/// The source for containerd.
 const CONTAINERD: &str = "containerd/containerd RELEASES.md, \"Kubernetes Support\"";
 
-/// Of containerd.
+/// The floors for containerd.
 pub const CONTAINERD_FLOORS: [Floor; 3] = [
-    // It speaks v1alpha2 of the CRI only; and `config_path` for registries is of 1.5.
+    // This Kubernetes speaks only v1alpha2 of the CRI; `config_path` for registries came with 1.5.
     floor((25, 0), Release::new(1, 5, 0), CONTAINERD),
     // The kubelet speaks v1 of the CRI alone (CHANGELOG-1.26.md, pull request #110618).
     floor((26, 0), Release::new(1, 6, 15), CONTAINERD),
-    // The kubelet asks it for the cgroup driver (CRI method RuntimeConfig), which 1.x does not know.
+    // The kubelet asks containerd for the cgroup driver (CRI method RuntimeConfig), which 1.x does not support.
     floor((36, 0), Release::new(2, 0, 0), CONTAINERD),
 ];
 
-/// The row of `floors` that holds for a version of Kubernetes; `None` for one older than all rows.
+/// The row of `floors` for a version of Kubernetes; `None` if that is older than all rows.
 #[must_use]
 pub fn floor_of(floors: &[Floor], version: KubeVersion) -> Option<&Floor> {
     floors.iter().rev().find(|floor| floor.kubernetes <= version)
 }
 
-/// A program that is too old for the Kubernetes it is paired with.
+/// A program that is too old for the Kubernetes with which it is paired.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("Kubernetes {kubernetes} takes {component} {lowest} or later ({source_of_floor}), and the bundle has {found}")]
 pub struct TooOld {
     /// The version of Kubernetes.
     pub kubernetes: KubeVersion,
-    /// Which.
+    /// The component.
     pub component: ComponentName,
-    /// The lowest version that is taken.
+    /// The lowest version that is accepted.
     pub lowest: Release,
-    /// By whose word.
+    /// The source of that.
     pub source_of_floor: &'static str,
-    /// What was found.
+    /// The version that was found.
     pub found: Release,
 }
 
-/// Refuses a program that Kubernetes `version` does not take. `version_of` says which version of a component there is; one that is not
-/// there, or whose version is none of upstream's, is not judged.
+/// Refuses a component that Kubernetes `version` does not accept. `version_of` returns a component's version; a component that is absent,
+/// or whose version is not upstream's, is not judged.
 ///
 /// # Errors
-/// The first that is too old.
+/// The first component that is too old.
 pub fn check<'a>(version: KubeVersion, version_of: impl Fn(ComponentName) -> Option<&'a str>) -> Result<(), TooOld> {
     for (component, floors) in [(ComponentName::Etcd, &ETCD[..]), (ComponentName::Containerd, &CONTAINERD_FLOORS[..])] {
         let found = version_of(component).and_then(Release::read);

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::*;
 
-/// What the built-in catalog pairs.
+/// The pairings in the built-in catalog.
 #[derive(Deserialize)]
 struct Catalog {
     releases: BTreeMap<String, Paired>,
@@ -69,7 +69,7 @@ fn every_row_is_of_a_version_that_is_installed_and_names_its_source() {
     }
 }
 
-/// A row that nothing asks is a fact that nobody checks: what depends on it is decided some other way, or not at all.
+/// A row that no code asks is a fact that nobody checks: the code that depends on it decides in another way, or not at all.
 #[test]
 fn every_row_is_asked_by_the_program() {
     fn sources(directory: &Path, found: &mut String) {
@@ -100,7 +100,7 @@ fn every_row_is_asked_by_the_program() {
     assert!(unasked.is_empty(), "{unasked:?}");
 }
 
-/// The catalog is what users install, so that each boundary that lies between its releases is crossed by them.
+/// Users install what is in the catalog, so they cross each boundary between its releases.
 #[test]
 fn each_pairing_of_the_catalog_satisfies_the_table() {
     let catalog = catalog();

@@ -1,7 +1,9 @@
-//! Where a command writes a file, or volumes: checked before the work begins, written aside, named once it is whole.
+//! The destination of a command's file or volumes: checked before the work begins, written under a temporary name, renamed once it is
+//! complete.
 
 mod rule;
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::os::fd::AsFd as _;
@@ -17,7 +19,7 @@ pub use rule::{DestinationError, Existing, check_name, check_new_folder, check_s
 
 use crate::interrupt::Interrupt;
 
-/// A place to write to that the rule allows.
+/// A destination that the rule allows.
 #[derive(Clone, Debug)]
 pub struct Destination {
     kind: DestinationKind,
@@ -51,7 +53,7 @@ impl Destination {
         Ok(destination)
     }
 
-    /// The same as [`Self::find`] for a bundle, which must not replace a signed one where it is not `signed` itself.
+    /// The same as [`Self::find`] for a bundle. Unless it is `signed` itself, it must not replace a signed one.
     ///
     /// # Errors
     /// [`DestinationError`].
@@ -67,7 +69,7 @@ impl Destination {
             DestinationKind::File(path) => vec![path.clone()],
             DestinationKind::Volumes(bundle, _) => beside(bundle)?,
         };
-        // Every volume tells of the whole bundle.
+        // Every volume shows whether the whole bundle is signed.
         match before.into_iter().next().filter(|path| !signed && rule::is_signed(path)) {
             Some(path) => Err(DestinationError::SignedBefore { path }),
             None => Ok(destination),
@@ -83,9 +85,9 @@ impl Destination {
         }
     }
 
-    /// All volumes that are in the way are named at once.
+    /// Names all volumes that are in the way at once.
     fn check_volumes(&self, bundle: &Path) -> Result<(), DestinationError> {
-        // The bundle's own name is not written, but its folder is.
+        // No file with the bundle's own name is written, but its folder is used.
         let mut in_the_way = Vec::new();
         let volume = bundle.with_added_extension("001");
         for path in [volume].into_iter().chain(if parent(bundle).is_dir() { beside(bundle)? } else { Vec::new() }) {
@@ -106,7 +108,7 @@ impl Destination {
         matches!(self.kind, DestinationKind::Stdout)
     }
 
-    /// The folder that is written to; `None` for standard output.
+    /// The folder of the output; `None` for standard output.
     #[must_use]
     pub fn folder(&self) -> Option<&Path> {
         match &self.kind {
@@ -115,7 +117,22 @@ impl Destination {
         }
     }
 
-    /// Makes sure that there is room for `bytes`.
+    /// Checks that it is not the file of `other`, however the path of the folder is written.
+    ///
+    /// # Errors
+    /// [`DestinationError::Twice`].
+    pub fn check_apart_from(&self, other: &Self) -> Result<(), DestinationError> {
+        let (DestinationKind::File(path), DestinationKind::File(taken)) = (&self.kind, &other.kind) else {
+            return Ok(());
+        };
+        let full =
+            |path: &Path| fs::canonicalize(parent(path)).map(|folder| (folder, path.file_name().map(OsStr::to_owned)));
+        let same = full(path).map_err(|source| failed(path, source))?
+            == full(taken).map_err(|source| failed(taken, source))?;
+        if same { Err(DestinationError::Twice { path: path.clone() }) } else { Ok(()) }
+    }
+
+    /// Checks that there is room for `bytes`.
     ///
     /// # Errors
     /// [`DestinationError::Full`].
@@ -130,7 +147,7 @@ impl Destination {
         }
     }
 
-    /// Starts writing. Once `interrupt` knows of a signal, writing fails.
+    /// Starts writing. Writing fails after `interrupt` has received a signal.
     ///
     /// # Errors
     /// [`DestinationError`].
@@ -167,7 +184,7 @@ fn beside(bundle: &Path) -> Result<Vec<PathBuf>, DestinationError> {
     volumes_beside(bundle).map_err(|source| failed(bundle, source))
 }
 
-/// Output under way; dropped before [`Writing::commit`], it leaves nothing.
+/// Unfinished output; if it is dropped before [`Writing::commit`], nothing is left.
 pub struct Writing {
     destination: Destination,
     output: Output,
@@ -188,17 +205,17 @@ pub struct Written {
     pub files: Vec<PathBuf>,
     /// Bytes of all files.
     pub size_bytes: u64,
-    /// Volumes that an earlier run left under the same name, and that were removed.
+    /// Volumes from an earlier run under the same name, which were removed.
     pub removed: Vec<PathBuf>,
-    /// Volumes of other bundles in the same folder. Whoever names the folder gets both, which is refused.
+    /// Volumes of other bundles in the same folder. A command that is given the folder finds both bundles and refuses.
     pub others: Vec<PathBuf>,
 }
 
 impl Writing {
-    /// Gives what was written its names, and makes it last.
+    /// Renames the files to their final names, and syncs that.
     ///
     /// # Errors
-    /// [`DestinationError`], also where something took the name meanwhile.
+    /// [`DestinationError`], also when something took the name in the meantime.
     pub fn commit(self) -> Result<Written, DestinationError> {
         let Self { destination, output, interrupt, bytes } = self;
         interrupt.check().map_err(|source| failed(destination.path(), source))?;
@@ -223,7 +240,7 @@ impl Writing {
     }
 }
 
-/// Removes volumes of an earlier run that have no successor, and looks for those of other bundles.
+/// Removes volumes of an earlier run that were not replaced, and looks for volumes of other bundles.
 fn tidy(bundle: &Path, files: Vec<PathBuf>, before: &[PathBuf]) -> io::Result<Written> {
     let mut written = Written { files, ..Written::default() };
     for path in &written.files {

@@ -5,7 +5,7 @@
 //! | nothing | it is written |
 //! | a regular file | it is replaced only with `--force`; keys are never replaced |
 //! | a signed bundle | it is never replaced by an unsigned one, `--force` or not |
-//! | a symbolic link | refused: replacing it would leave the file that it leads to as it was, following it could lead anywhere |
+//! | a symbolic link | refused: replacing it would leave its target as it was, following it could lead anywhere |
 //! | a folder, device, pipe or socket | refused |
 //!
 //! Links in the folders above the name are followed, as everywhere.
@@ -22,22 +22,22 @@ use nix::sys::stat::SFlag;
 use nix::sys::statvfs::statvfs;
 use nix::unistd::{AccessFlags, access};
 
-/// What happens to a regular file that has the name already.
+/// What happens to a regular file that already has the name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Existing {
     /// It stays, and the command has no flag to replace it.
     Kept,
-    /// It stays for want of `--force`.
+    /// It stays, because `--force` was not given.
     KeptWithoutForce,
     /// It is replaced.
     Replaced,
 }
 
-/// Why a command does not write where it was told to.
+/// Why a command does not write to the given name.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DestinationError {
-    /// Something that is not a regular file has the name.
+    /// Something other than a regular file has the name.
     #[error("{} is {kind} and is not replaced", path.display())]
     NotAFile {
         /// The name.
@@ -51,7 +51,7 @@ pub enum DestinationError {
         /// The name.
         path: PathBuf,
     },
-    /// Files have the names.
+    /// Files have these names already.
     #[error("{} already {}", listed(paths), if paths.len() == 1 { "exists" } else { "exist" })]
     Exists {
         /// The names.
@@ -59,13 +59,19 @@ pub enum DestinationError {
         /// Whether `--force` would replace them.
         force: bool,
     },
+    /// Another output of the same command has the name.
+    #[error("two outputs of the command have the name {}", path.display())]
+    Twice {
+        /// The name.
+        path: PathBuf,
+    },
     /// An unsigned bundle would replace a signed one.
     #[error("{} is a signed bundle, and the new one is not signed", path.display())]
     SignedBefore {
         /// The name.
         path: PathBuf,
     },
-    /// The folder is not there.
+    /// The folder does not exist.
     #[error("there is no folder {}", folder.display())]
     NoFolder {
         /// The folder.
@@ -79,7 +85,7 @@ pub enum DestinationError {
         /// The cause.
         source: io::Error,
     },
-    /// Too little space.
+    /// There is too little space.
     #[error("{} has {} free, and at least {} are needed", folder.display(), HumanBytes(*free), HumanBytes(*needed))]
     Full {
         /// A folder of the file system.
@@ -92,10 +98,10 @@ pub enum DestinationError {
     /// Standard output is a terminal.
     #[error("standard output is a terminal")]
     Terminal,
-    /// Standard output takes one file.
+    /// Standard output can take only one file.
     #[error("{what} cannot be written to standard output")]
     NotForStdout {
-        /// What was to be written.
+        /// What should have been written.
         what: &'static str,
     },
     /// Writing failed.
@@ -127,6 +133,7 @@ impl DestinationError {
             }
             Self::Exists { force: true, .. } => "give another name, or `--force` to replace what is there",
             Self::Exists { force: false, .. } => "give another name, or move it away if nobody needs it",
+            Self::Twice { .. } => "give each output a name of its own",
             Self::SignedBefore { .. } => "sign the new bundle (`--key`), or give another name",
             Self::NoFolder { .. } => "create it first, or give another name",
             Self::NotWritable { .. } => "give a name in a folder that you may write to",
@@ -142,7 +149,7 @@ fn listed(paths: &[PathBuf]) -> String {
     paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
-/// Judges what has the name `path`: nothing, or something with the mode `there` (`st_mode`, links not followed).
+/// Decides about the name `path`: nothing has it, or something with the mode `there` (`st_mode`, links not followed).
 pub fn judge(path: &Path, there: Option<u32>, existing: Existing) -> Result<(), DestinationError> {
     let Some(mode) = there else { return Ok(()) };
     let kind = match SFlag::from_bits_truncate(mode & SFlag::S_IFMT.bits()) {
@@ -161,7 +168,7 @@ pub fn judge(path: &Path, there: Option<u32>, existing: Existing) -> Result<(), 
     Err(DestinationError::NotAFile { path: path.to_owned(), kind })
 }
 
-/// Applies the rule to `path`, and makes sure that its folder is there and can be written to.
+/// Applies the rule to `path`, and checks that its folder exists and can be written to.
 ///
 /// # Errors
 /// [`DestinationError`].
@@ -186,7 +193,7 @@ fn mode(path: &Path) -> Result<Option<u32>, DestinationError> {
     }
 }
 
-/// Makes sure that a new folder can be made at `path`: nothing has that name yet.
+/// Checks that a new folder can be created at `path`: nothing may have that name.
 ///
 /// # Errors
 /// [`DestinationError`].
@@ -195,11 +202,11 @@ pub fn check_new_folder(path: &Path) -> Result<(), DestinationError> {
     if mode(path)?.is_some() {
         return Err(DestinationError::Exists { paths: vec![path.to_owned()], force: false });
     }
-    // A slash at the end is fine here.
+    // A trailing slash is fine here.
     check_name(&path.components().collect::<PathBuf>(), Existing::Kept)
 }
 
-/// Refuses `-` for `what` does not go into one file. A file of that name is called `./-`.
+/// Refuses `-` for `what`, which does not fit into one file. A file of that name is called `./-`.
 ///
 /// # Errors
 /// [`DestinationError::NotForStdout`].
@@ -207,10 +214,10 @@ pub fn refuse_stdout(path: &Path, what: &'static str) -> Result<(), DestinationE
     if path == Path::new("-") { Err(DestinationError::NotForStdout { what }) } else { Ok(()) }
 }
 
-/// Makes sure that `folder` has room for `needed` bytes.
+/// Checks that `folder` has room for `needed` bytes.
 ///
 /// # Errors
-/// [`DestinationError::Full`], or the folder cannot be asked.
+/// [`DestinationError::Full`], or the error of the query.
 pub fn check_space(folder: &Path, needed: u64) -> Result<(), DestinationError> {
     let free =
         free_bytes(folder).map_err(|source| DestinationError::NotWritable { folder: folder.to_owned(), source })?;
@@ -220,13 +227,13 @@ pub fn check_space(folder: &Path, needed: u64) -> Result<(), DestinationError> {
 /// Bytes that an ordinary user may still write to the file system of `folder`.
 ///
 /// # Errors
-/// The folder is not there or cannot be asked.
+/// When the folder does not exist or cannot be queried.
 pub fn free_bytes(folder: &Path) -> io::Result<u64> {
     let system = statvfs(folder)?;
     Ok(system.blocks_available() * system.fragment_size())
 }
 
-/// Whether `path` is a bundle, or a volume of one, that carries signatures. What cannot be read carries none.
+/// Whether `path` is a bundle, or a volume of one, with signatures. A file that cannot be read has none.
 pub(crate) fn is_signed(path: &Path) -> bool {
     let source = BundleSource::open_all(&[path.to_owned()]).ok();
     let stream = source.and_then(|source| BundleStream::open(source.reader(), SignatureCheck::Skipped).ok());

@@ -15,10 +15,10 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 
-/// Keys that reach whatever there is on a page; more would go in circles.
+/// More keys than any page needs to reach all of its elements.
 const MOST_KEYS: usize = 200;
 
-/// Without a way to anywhere, and without a screen.
+/// Without access to any network, and without a screen.
 const SAFE: [&str; 6] = [
     "--headless=new",
     // Chromium's sandbox does not work for root, who runs the tests. The pages are the project's own.
@@ -29,7 +29,7 @@ const SAFE: [&str; 6] = [
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 ];
 
-/// A browser with a profile of its own, and the log of its network.
+/// A browser with its own profile and a log of its network.
 pub struct Browser {
     /// The session.
     pub client: Client,
@@ -37,26 +37,26 @@ pub struct Browser {
     folder: tempfile::TempDir,
 }
 
-/// Ends with the test, also where it fails, and its browser with it.
+/// The driver. It ends with the test, even if the test fails, and ends its browser.
 struct Driver {
     child: Child,
-    /// The browser's processes have its other end, too.
+    /// The browser's processes hold the other end of this pipe, too.
     stdout: BufReader<ChildStdout>,
 }
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        // A driver that is killed leaves its browser behind: both are one group of processes.
+        // A killed driver leaves its browser behind, so both are killed as one process group.
         let group = self.child.id().try_into().map(Pid::from_raw).expect("a process id");
         let _ = killpg(group, Signal::SIGKILL);
         let _ = self.child.wait();
-        // It ends when the last of them has.
+        // The output ends when the last of these processes has ended.
         let _ = io::copy(&mut self.stdout, &mut io::sink());
     }
 }
 
 impl Driver {
-    /// Starts it on a free port, which it says.
+    /// Starts the driver on a free port, which the driver prints.
     fn start() -> (Self, u16) {
         let mut command = Command::new("chromedriver");
         command.arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).process_group(0);
@@ -91,7 +91,7 @@ impl Browser {
         self.client.goto(&format!("file://{}", page.display())).await.unwrap();
     }
 
-    /// Closes it; the log of its network from the first moment to the last.
+    /// Closes the browser; returns the complete log of its network.
     pub async fn end(self) -> String {
         self.client.close().await.unwrap();
         drop(self.driver);
@@ -103,12 +103,12 @@ impl Browser {
         self.folder.path()
     }
 
-    /// What has the focus.
+    /// The element that has the focus.
     pub async fn active(&self) -> Element {
         self.client.active_element().await.unwrap()
     }
 
-    /// Presses a key until the page is so.
+    /// Presses a key until the condition holds.
     pub async fn press_until(&self, key: &Key, condition: &str) {
         for _ in 0..MOST_KEYS {
             let body = self.client.find(Locator::Css("body")).await.unwrap();
@@ -122,7 +122,7 @@ impl Browser {
     }
 }
 
-/// How many processes were started with this text in their command line.
+/// The number of processes with this text in their command line.
 pub fn processes_with(text: &str) -> usize {
     let processes = fs_err::read_dir("/proc").unwrap().map(|process| process.unwrap().path().join("cmdline"));
     processes
@@ -131,7 +131,7 @@ pub fn processes_with(text: &str) -> usize {
         .count()
 }
 
-/// The text of a page as it is printed. Chromium prints by itself: its `WebDriver` gives up after a time, and this must not depend on one.
+/// The text of a page when it is printed. Chromium prints directly: its `WebDriver` gives up after a time, and this must not depend on one.
 pub fn printed_text(page: &Path) -> String {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("printed.pdf");
@@ -148,7 +148,7 @@ pub fn printed_text(page: &Path) -> String {
     String::from_utf8(text.stdout).unwrap()
 }
 
-/// The addresses that a page asked for, by the log of the network, each once. What the browser asks for on its own account has no origin.
+/// The addresses that a page requested, from the log of the network, each once. Requests of the browser itself have no origin.
 pub fn requests_in(log: &str) -> BTreeSet<String> {
     let log: Value = serde_json::from_str(log).unwrap();
     let started = &log["constants"]["logEventTypes"]["URL_REQUEST_START_JOB"];

@@ -1,6 +1,6 @@
-//! Pages in a real Chromium: what `ci/report-page` runs.
+//! Tests pages in a real Chromium; `ci/report-page` runs this.
 //!
-//! The pages are one that is made here, and those that both programs left in the folder `$KBUNDLE_PAGES`. A picture of each is put beside it.
+//! The pages are one that is made here, and those of both programs in the folder `$KBUNDLE_PAGES`. A picture of each is put beside it.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use self::browser::{Browser, printed_text, processes_with, requests_in};
 use self::pages::{PACKAGES, pages};
 
-/// What asks for something from elsewhere, to see that the log of the network has it.
+/// A page that requests something from elsewhere, to check that the log of the network has it.
 const CURIOUS: &str = "<!DOCTYPE html><title>curious</title><img src='http://127.0.0.1:PORT/seen.png'>";
 
 async fn evaluate(browser: &Browser, script: &str) -> Value {
@@ -40,7 +40,7 @@ async fn pages_render_with_headings_in_order_and_colours_that_can_be_read() {
         let picture = browser.client.screenshot().await.unwrap();
         fs_err::write(page.with_extension("png"), picture).unwrap();
     }
-    // The look is not blind: text that is hard to read, and a heading that is left out, are found.
+    // The check works: it finds text that is hard to read, and a missing heading.
     let faint = "document.querySelector('h1').style.setProperty('color', '#999'); return faint()";
     assert_eq!(evaluate(&browser, faint).await["problems"].as_array().unwrap().len(), 1);
     let skipped = "document.querySelector('h2').outerHTML = '<h4>deep</h4>'; return outline()";
@@ -91,7 +91,7 @@ async fn rows_are_found_and_sorted_by_the_keyboard_alone() {
             let order = evaluate(&browser, "return order(0, 0)").await;
             assert_eq!(order, json!({ "direction": direction, "wrong": 0 }), "{}", page.display());
         }
-        // What has the focus can be seen.
+        // The element with the focus is visible.
         assert_eq!(
             evaluate(&browser, "return getComputedStyle(document.activeElement).outlineStyle").await,
             json!("solid")
@@ -113,7 +113,7 @@ async fn five_thousand_rows_are_searched_and_the_rest_comes_back() {
         let found = evaluate(&browser, "return shown(0)").await;
         assert_eq!((&found["shown"], &found["wrong"]), (&json!(shown), &json!(0)), "{words}: {found}");
     }
-    // As a reader does it: the page hears nothing of what WebDriver clears.
+    // Cleared as a reader does it: the page gets no event when WebDriver clears a field.
     input.send_keys(&format!("{}a{}{}", Key::Control, Key::Null, Key::Backspace)).await.unwrap();
     assert_eq!(evaluate(&browser, "return shown(0).shown").await, json!(PACKAGES));
     browser.end().await;

@@ -1,4 +1,4 @@
-//! The pages that are looked at.
+//! The pages to test.
 
 use std::path::PathBuf;
 
@@ -14,12 +14,12 @@ fn folder() -> PathBuf {
     fs_err::canonicalize(folder).unwrap()
 }
 
-/// A page of this crate alone.
+/// A page made by this crate.
 pub fn own() -> PathBuf {
     folder().join("own.html")
 }
 
-/// All of them: that of this crate, at least one of kbundle, at least one of kinstall.
+/// All pages: this crate's, and at least one from kbundle and one from kinstall.
 pub fn pages() -> Vec<PathBuf> {
     let files = fs_err::read_dir(folder()).unwrap().map(|file| file.unwrap().path());
     let mut pages: Vec<_> = files.filter(|path| path.extension().is_some_and(|ending| ending == "html")).collect();

@@ -7,7 +7,7 @@ use super::text::{Paragraph, paragraphs};
 use crate::limits::MAX_PACKAGES;
 use crate::package::{Ecosystem, Finding, Package};
 
-/// The packages of `status` or of a file below `status.d`. Removed packages whose settings were kept do not count.
+/// The packages in `status` or in a file below `status.d`. Removed packages whose configuration was kept do not count.
 #[must_use]
 pub fn status(text: &str) -> Finding {
     Finding::Packages(paragraphs(text).filter_map(|paragraph| package(&paragraph)).take(MAX_PACKAGES).collect())
@@ -27,7 +27,7 @@ fn package(fields: &Paragraph<'_>) -> Option<Package> {
     Some(package.with("upstream", &source(fields.get("Source").unwrap_or_default())))
 }
 
-/// `glibc (2.36-9)` as the qualifier `upstream` has it.
+/// `glibc (2.36-9)` in the form of the qualifier `upstream`.
 fn source(text: &str) -> String {
     match text.split_once(" (") {
         Some((name, version)) => format!("{name}@{}", version.trim_end_matches(')')),

@@ -12,12 +12,12 @@ use super::{go, rust};
 use crate::limits::{MAX_BUILD_INFO_BYTES, MAX_SECTIONS};
 use crate::package::{Finding, Package};
 
-/// How a file in ELF begins.
+/// The first bytes of an ELF file.
 pub const ELF_MAGIC: [u8; 4] = *b"\x7fELF";
 
 /// The packages that are linked into a program.
 ///
-/// Programs of other languages, and files that only begin like ELF, have none.
+/// Programs in other languages, and files that only begin like ELF, have none.
 #[must_use]
 pub fn program<R: Read + Seek>(content: R) -> Option<Finding> {
     let data = ReadCache::new(content);
@@ -50,7 +50,7 @@ impl<'data, H: FileHeader<Endian = Endianness>, R: ReadRef<'data>> Elf<'data, H,
         let header = H::parse(data).ok()?;
         let endian = header.endian().ok()?;
         let elf = Self { header, endian, data };
-        // The tables themselves are read whole.
+        // The tables themselves are read completely, so their size is limited.
         let sections = header.shnum(endian, data).ok()?;
         let segments = header.phnum(endian, data).ok()?;
         (sections <= MAX_SECTIONS && segments <= MAX_SECTIONS).then_some(elf)

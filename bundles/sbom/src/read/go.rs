@@ -10,12 +10,12 @@ use crate::package::{Ecosystem, Package};
 const MAGIC: &[u8] = b"\xff Go buildinf:";
 const ALIGNMENT: usize = 16;
 const HEADER_BYTES: usize = 32;
-/// How far into the data segment `debug/buildinfo` looks where no section is named.
+/// How far `debug/buildinfo` searches in the data segment if there is no named section.
 pub const SEARCHED_BYTES: u64 = 64 << 10;
-/// What the linker writes around the modules.
+/// The linker writes this many bytes before and after the modules.
 const SENTINEL_BYTES: usize = 16;
 
-/// The modules of a program; `None` where Go did not link it.
+/// The modules of a program; `None` if Go did not link it.
 pub fn packages(elf: &impl Sections) -> Option<Result<Vec<Package>, String>> {
     let data = elf.section(".go.buildinfo").or_else(|| elf.data_segment())?;
     let at = (0..data.len()).step_by(ALIGNMENT).find(|at| data[*at..].starts_with(MAGIC))?;
@@ -30,7 +30,7 @@ pub fn packages(elf: &impl Sections) -> Option<Result<Vec<Package>, String>> {
     Some(Ok(of_text(&String::from_utf8_lossy(version), &modules)))
 }
 
-/// Two strings, each with its length as a variable-length number before it.
+/// Two strings, each preceded by its length as a variable-length number.
 fn inline(data: &[u8]) -> Option<(&[u8], &[u8])> {
     let (version, rest) = counted(data)?;
     Some((version, counted(rest)?.0))
@@ -72,7 +72,7 @@ fn pointed<'a>(elf: &'a impl Sections, header: &[u8], pointer_bytes: u8, flags: 
     Some((string(number(version))?, if number(modules) == 0 { &[] } else { string(number(modules))? }))
 }
 
-/// `readRawBuildInfo` of `debug/buildinfo`: what is not between sentinels is none of it.
+/// `readRawBuildInfo` of `debug/buildinfo`: text that is not between sentinels does not count.
 fn without_sentinels(modules: &[u8]) -> &[u8] {
     let length = modules.len();
     if length > 2 * SENTINEL_BYTES && modules[length - SENTINEL_BYTES - 1] == b'\n' {
@@ -82,10 +82,10 @@ fn without_sentinels(modules: &[u8]) -> &[u8] {
     }
 }
 
-/// Modules by lines such as `dep\tk8s.io/api\tv0.25.2\th1:…`, and Go's own library.
+/// Modules from lines such as `dep\tk8s.io/api\tv0.25.2\th1:…`, and Go's own library.
 fn of_text(version: &str, modules: &str) -> Vec<Package> {
     let mut packages = vec![standard_library(version)];
-    // A replacement is about the module of the line before.
+    // A replacement is for the module in the line before.
     let mut replaceable = None;
     for line in modules.lines().take(MAX_PACKAGES) {
         let mut fields = line.split('\t');
@@ -94,7 +94,7 @@ fn of_text(version: &str, modules: &str) -> Vec<Package> {
                 replaceable = Some(packages.len());
                 packages.push(module(path, version.unwrap_or_default()));
             }
-            // A folder beside the source is still the module that it stands for.
+            // A folder beside the source still counts as the module that it replaces.
             (Some("=>"), Some(path), version) if !path.starts_with(['.', '/']) => {
                 if let Some(index) = replaceable.take() {
                     packages[index] = module(path, version.unwrap_or_default());
@@ -107,7 +107,7 @@ fn of_text(version: &str, modules: &str) -> Vec<Package> {
 }
 
 fn module(path: &str, version: &str) -> Package {
-    // What was built of a source tree has no version of its own.
+    // A module built from a source tree has no version of its own.
     let version = if version == "(devel)" { "" } else { version };
     let (namespace, name) = match path.rsplit_once('/') {
         Some((namespace, name)) => (Some(namespace.to_owned()), name),
@@ -116,9 +116,10 @@ fn module(path: &str, version: &str) -> Package {
     Package { namespace, ..Package::new(Ecosystem::Go, name, version) }
 }
 
-/// Advisories about Go itself name the module `stdlib`. Source: Go's vulnerability database; the version has no `go` before it.
+/// Go's own library: advisories about Go itself name the module `stdlib`. Source: Go's vulnerability database; the version has no leading
+/// `go`.
 fn standard_library(version: &str) -> Package {
-    // `go1.20.2 X:boringcrypto` names experiments behind the version.
+    // In `go1.20.2 X:boringcrypto`, experiments follow the version.
     let version = version.split(' ').next().unwrap_or_default();
     let version = version.strip_prefix("go").unwrap_or(version);
     let mut package = Package::new(Ecosystem::Go, "stdlib", version);
@@ -135,7 +136,7 @@ mod tests {
 
     const MODULES: &str = "path\tk8s.io/kubernetes/cmd/kubelet\nmod\tk8s.io/kubernetes\t(devel)\t\ndep\tk8s.io/api\tv0.0.0\t\n=>\t./staging/src/k8s.io/api\t(devel)\t\ndep\told.example/a\tv1.0.0\th1:x\n=>\tnew.example/b/v2\tv2.1.0\th1:y\nbuild\tCGO_ENABLED=0\n";
 
-    /// An ELF file that is nothing but its sections.
+    /// An ELF file that consists only of its sections.
     struct Fake {
         section: Vec<u8>,
         memory: Vec<u8>,

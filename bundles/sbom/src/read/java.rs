@@ -1,4 +1,4 @@
-//! Java archives: what Maven left in them, or else what their manifest says; archives within archives too.
+//! Java archives: packages from Maven's files in them, or else from their manifest; also in nested archives.
 //!
 //! Source: "Maven Archiver" (`META-INF/maven/GROUP/ARTIFACT/pom.properties`) and the JAR file specification (`META-INF/MANIFEST.MF`).
 
@@ -16,7 +16,7 @@ pub fn is_archive(name: &str) -> bool {
     EXTENSIONS.iter().any(|extension| name.len() > extension.len() && name.ends_with(extension))
 }
 
-/// The packages of the archive that is called `name`.
+/// The packages in the archive with this `name`.
 #[must_use]
 pub fn archive(name: &str, content: impl Read + Seek) -> Finding {
     let mut reader = Reader { packages: Vec::new(), left: MAX_JAR_BYTES };
@@ -28,7 +28,7 @@ pub fn archive(name: &str, content: impl Read + Seek) -> Finding {
 
 struct Reader {
     packages: Vec<Package>,
-    /// How many bytes of content may still be read.
+    /// The number of bytes of content that may still be read.
     left: u64,
 }
 
@@ -94,9 +94,9 @@ fn of_maven(properties: &str) -> Option<Package> {
     Some(package)
 }
 
-/// The name that the file has, and the version of the manifest or of the name.
+/// The package with the name of the file, and the version from the manifest or from the file's name.
 fn of_manifest(name: &str, manifest: &str) -> Option<Package> {
-    // The main section ends at the first empty line; long lines are continued behind a space.
+    // The main section ends at the first empty line; a long line continues on the next after a space.
     let manifest = manifest.replace("\r\n", "\n").replace("\n ", "");
     let main = manifest.split("\n\n").next().unwrap_or_default();
     let field = |names: &[&str]| {
@@ -115,7 +115,7 @@ fn of_manifest(name: &str, manifest: &str) -> Option<Package> {
     Some(package)
 }
 
-/// `slf4j-api-1.7.36` is version 1.7.36 of `slf4j-api`.
+/// `slf4j-api-1.7.36` is `slf4j-api` in version 1.7.36.
 fn split_version(stem: &str) -> (&str, Option<&str>) {
     let places = stem.match_indices('-').map(|(place, _)| place);
     let version = |place: &usize| stem[place + 1..].starts_with(|first: char| first.is_ascii_digit());

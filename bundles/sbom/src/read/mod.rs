@@ -1,4 +1,4 @@
-//! Readers of single files: each makes packages of what one file says. All take hostile bytes: they have bounds and do not panic.
+//! Readers of single files: each finds packages in one file. All accept hostile bytes: they have limits and do not panic.
 
 pub mod apk;
 pub mod dpkg;

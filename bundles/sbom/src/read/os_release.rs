@@ -1,8 +1,8 @@
-//! `os-release`: which distribution an image is made of. Source: os-release(5).
+//! `os-release`: the distribution of an image. Source: os-release(5).
 
 use crate::package::{Finding, OsRelease};
 
-/// What the file says; nothing without an `ID`.
+/// The content of the file; `None` without an `ID`.
 #[must_use]
 pub fn os_release(text: &str) -> Option<Finding> {
     let mut os = OsRelease::default();

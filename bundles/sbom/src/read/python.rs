@@ -8,7 +8,7 @@ use crate::package::{Ecosystem, Finding, Package};
 pub fn metadata(text: &str) -> Option<Finding> {
     let fields = paragraphs(text).next()?;
     let (name, version) = (fields.get("Name")?, fields.get("Version")?);
-    // The package URL's form of a name: lowercase, with dashes.
+    // The form of a name in a package URL: lowercase, with dashes.
     let mut package = Package::new(Ecosystem::Pypi, &name.to_lowercase().replace('_', "-"), version);
     if package.name.is_empty() {
         return None;
@@ -21,7 +21,7 @@ pub fn metadata(text: &str) -> Option<Finding> {
     Some(Finding::Packages(vec![package]))
 }
 
-/// `License :: OSI Approved :: MIT License` says `MIT License`.
+/// The licence in a classifier: `MIT License` in `License :: OSI Approved :: MIT License`.
 fn classified(classifier: &str) -> Option<String> {
     let licence = classifier.strip_prefix("License ::")?;
     licence.rsplit(" :: ").next().map(|name| name.trim().to_owned())

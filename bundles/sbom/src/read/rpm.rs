@@ -1,4 +1,4 @@
-//! rpm's database in `SQLite`, as Fedora, RHEL 9, SUSE's and Azure's images have it.
+//! rpm's database in `SQLite`, as in images of Fedora, RHEL 9, SUSE and Azure.
 //!
 //! Source: `lib/backend/sqlite.cc` of rpm: a row of `Packages` is a header.
 
@@ -22,7 +22,7 @@ pub fn sqlite(content: impl Read, size: usize) -> Finding {
 fn packages(content: impl Read, size: usize) -> rusqlite::Result<Finding> {
     let mut connection = Connection::open_in_memory()?;
     connection.deserialize_read_exact(MAIN_DB, content, size, true)?;
-    // Nothing of the database is run: not its views, triggers or functions.
+    // No code in the database is run: no views, triggers or functions.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
     let table = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'Packages' AND rootpage > 0";

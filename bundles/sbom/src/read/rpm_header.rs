@@ -1,4 +1,4 @@
-//! A header of an rpm package, as the database keeps it.
+//! A header of an rpm package, in the database's form.
 //!
 //! Source: "RPM V4 Package format", section "Header"; tags in `include/rpm/rpmtag.h`. The database leaves the magic number out: two counts,
 //! rows of four numbers, and the values.
@@ -19,7 +19,7 @@ const INT32: u32 = 4;
 const STRING: u32 = 6;
 const TEXTS_OF_LOCALES: u32 = 9;
 
-/// What a header is about.
+/// The subject of a header.
 pub enum Subject {
     /// A package.
     Package(Package),
@@ -27,7 +27,7 @@ pub enum Subject {
     Key,
 }
 
-/// What a header says; `None` where it cannot be read.
+/// The content of a header; `None` if it cannot be read.
 pub fn subject(header: &[u8]) -> Option<Subject> {
     let header = Header::parse(header)?;
     let (name, version, release) = (header.text(NAME)?, header.text(VERSION)?, header.text(RELEASE)?);
@@ -43,7 +43,7 @@ pub fn subject(header: &[u8]) -> Option<Subject> {
 }
 
 struct Header<'a> {
-    /// Type and place of each tag.
+    /// Type and offset of each tag.
     rows: HashMap<u32, (u32, usize)>,
     values: &'a [u8],
 }

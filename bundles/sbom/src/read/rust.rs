@@ -11,7 +11,7 @@ use super::sections::Sections;
 use crate::limits::{MAX_BUILD_INFO_BYTES, MAX_PACKAGES};
 use crate::package::{Ecosystem, Package};
 
-/// The crates; `None` where the program says nothing.
+/// The crates; `None` if the program does not list them.
 pub fn packages(elf: &impl Sections) -> Option<Result<Vec<Package>, String>> {
     let section = elf.section(".dep-v0")?;
     let mut json = Vec::new();

@@ -1,4 +1,4 @@
-//! Text of fields: `Name: value`, continued on lines that begin with white space, in paragraphs that empty lines part.
+//! Text made of fields: `Name: value`, continued on lines that begin with white space; empty lines separate paragraphs.
 
 /// The fields of a paragraph, in their order.
 pub struct Paragraph<'a>(Vec<(&'a str, &'a str)>);

@@ -8,7 +8,7 @@ use crate::config::DnsName;
 use crate::recovery;
 use crate::steps::etcd::NewMember;
 
-/// Returns etcd's certificate authority, and creates it where there is none.
+/// Returns etcd's certificate authority, and creates it if there is none.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct MakeEtcdAuthority {}
 
@@ -45,7 +45,7 @@ pub struct RemoveEtcdMember {
     pub address: IpAddr,
 }
 
-/// Reports what keeps a member of etcd from its work. Changes nothing.
+/// Reports why a member of etcd cannot work. Changes nothing.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct CheckEtcdMember {
     /// The address of the member on the host that is asked.

@@ -28,7 +28,7 @@ impl Signer {
         self.params.self_signed(&self.key).unwrap().pem()
     }
 
-    /// A certificate for `kube-apiserver` that begins and ends so many days from `now`.
+    /// A certificate for `kube-apiserver` that begins and ends the given numbers of days from `now`.
     fn sign(&self, now: OffsetDateTime, begins: i64, ends: i64) -> String {
         let mut params = CertificateParams::default();
         params.distinguished_name = rcgen::DistinguishedName::new();

@@ -44,7 +44,7 @@ pub struct Audit {
 }
 
 impl Audit {
-    /// Of these hosts of a cluster, which are compared with each other.
+    /// The audit of these hosts of a cluster, which are compared with each other.
     pub fn of(cluster: String, hosts: Vec<AuditedHost>) -> Self {
         let audited: Vec<_> =
             hosts.iter().filter_map(|host| Some((host.host.as_str(), host.audit.as_ref()?))).collect();
@@ -53,15 +53,15 @@ impl Audit {
         Self { schema: SCHEMA, verdict, cluster, hosts, differences, since: None, record: None, page: None }
     }
 
-    /// Compares it with an earlier one, where there is one.
+    /// Compares the audit with an earlier one, if there is one.
     pub fn since(&mut self, former: Option<&(HostAuditRecord, KeyId)>) {
         self.since = former.map(|(record, signer)| Since::of(record, *signer, &self.hosts));
     }
 
-    /// Writes the signed record of it.
+    /// Writes the signed record of the audit.
     ///
     /// # Errors
-    /// Also where no host was audited: a record is about bundles that hosts were compared with.
+    /// Also when no host was audited: a record names the bundles that hosts were compared with.
     pub fn keep(&mut self, recording: Recording) -> anyhow::Result<()> {
         if self.hosts.iter().all(|host| host.audit.is_none()) {
             return Err(anyhow!("no host was audited; the record was not written"))
@@ -79,7 +79,7 @@ impl Audit {
         Ok(())
     }
 
-    /// Writes the page of it. `all` also lists what is as approved.
+    /// Writes the audit as a page. `all` also lists what is as approved.
     pub fn write_page(&mut self, file: SmallFile, all: bool) -> anyhow::Result<()> {
         let name = file.name().to_owned();
         file.write(page::of(self, Moment::now(), all).as_bytes())?;
@@ -87,7 +87,7 @@ impl Audit {
         Ok(())
     }
 
-    /// For people. `all` also lists what is as approved.
+    /// The audit for people. `all` also lists what is as approved.
     pub fn text(&self, all: bool) -> String {
         let mut text = format!("cluster {}\n", self.cluster);
         self.hosts.iter().for_each(|host| text.push_str(&host_text(host, all)));
@@ -113,14 +113,14 @@ impl Audit {
         text
     }
 
-    /// All of it in a sentence.
+    /// The verdict in a sentence.
     fn answer(&self) -> String {
         let subject = if self.hosts.len() == 1 { "the host" } else { "the cluster" };
         format!("{subject} is {}", word(self.verdict))
     }
 }
 
-/// A host that drifted counts more than one that is unknown, and that is never taken for approved.
+/// Drift counts more than an unknown host. An unknown host is never taken for approved.
 fn overall(hosts: &[AuditedHost], differences: &[Difference]) -> Overall {
     let any = |verdict| hosts.iter().any(|host| host.verdict == verdict);
     if any(Overall::Drifted) || differences.iter().any(|difference| difference.kind.is_drift()) {
@@ -216,7 +216,7 @@ fn word_of(verdict: &Verdict) -> Overall {
     }
 }
 
-/// How many there are of each verdict.
+/// The number of findings by verdict.
 #[derive(Default)]
 struct Counts {
     approved: usize,

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::anyhow;
 use kbundle_cli::output;
+use kbundle_commands::recording::Recording;
 use kbundle_commands::required_audit::RequiredAuditArgs;
 use kbundle_commands::small_file::SmallFile;
 use kbundle_format::{Digest, IndexedBundle};
@@ -24,13 +25,13 @@ use crate::trust::Trust;
 
 pub use document::Audit;
 
-/// The exit code where something is not as approved, as that of `kbundle diff` where something differs.
+/// The exit code if something is not as approved, like that of `kbundle diff` if something differs.
 const DRIFTED: u8 = 4;
 
 pub fn audit(arguments: &AuditArguments, output: OutputFormat) -> anyhow::Result<ExitCode> {
     let trust = bundle::read_trust(&arguments.bundle.trust)?;
     let recording = arguments.record.prepare()?;
-    let page = page_file(arguments)?;
+    let page = page_file(arguments, recording.as_ref())?;
     let former = recording::read_former(arguments)?;
     let mut audit = match fleet::cluster(&arguments.cluster)? {
         Some((spec, options)) => {
@@ -58,10 +59,14 @@ pub fn audit(arguments: &AuditArguments, output: OutputFormat) -> anyhow::Result
     })
 }
 
-/// The page that is asked for. Its name is looked at before the audit.
-fn page_file(arguments: &AuditArguments) -> anyhow::Result<Option<SmallFile>> {
+/// The page to write, if one is asked for. Its name is checked before the audit.
+fn page_file(arguments: &AuditArguments, recording: Option<&Recording>) -> anyhow::Result<Option<SmallFile>> {
     let Some(path) = &arguments.report else { return Ok(None) };
-    SmallFile::beside_output(path, "the page of an audit", arguments.record.force.existing()).map(Some)
+    let page = SmallFile::beside_output(path, "the page of an audit", arguments.record.force.existing())?;
+    if let Some(recording) = recording {
+        page.check_apart_from(recording.file())?;
+    }
+    Ok(Some(page))
 }
 
 fn depth(arguments: &AuditArguments) -> ImageDepth {
@@ -94,7 +99,8 @@ fn open(arguments: &AuditArguments, trust: &Trust, reporter: &Reporter) -> anyho
     }
 }
 
-/// The list of the bundle that was given. Its content is not read: each host compares with the part that it keeps, which it verifies.
+/// The list of the bundle that was given. The bundle's content is not read: each host compares itself with the part that it keeps, which it
+/// verifies.
 fn list_of_given(arguments: &AuditArguments, trust: &Trust) -> anyhow::Result<Option<Digest>> {
     let Some(given) = arguments.bundle.required(RequiredAuditArgs::default()) else { return Ok(None) };
     Ok(Some(bundle::signed_digest(&given, trust)?))

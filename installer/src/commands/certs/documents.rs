@@ -63,7 +63,7 @@ impl HostCertificates {
     }
 }
 
-/// A certificate's line, and those below it with what it says.
+/// A certificate's line, and below it the lines with the certificate's details.
 fn row(certificate: &CertificateReport, width: usize) -> String {
     let CertificateReport { name, path, state, problem, content, authority, .. } = certificate;
     let left = content.as_ref().map_or_else(|| "?".to_owned(), |content| format!("{} d", content.days_left));

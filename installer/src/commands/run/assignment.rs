@@ -1,6 +1,6 @@
-//! Which host of which cluster this host becomes, and what says so: cluster.yaml, its own record, or a join file.
+//! Which host of which cluster this host becomes, and the source of that: cluster.yaml, its own record, or a join file.
 //!
-//! Guards refuse before anything is changed. Each uses only what an earlier one made trustworthy, so they stand in this order:
+//! Guards refuse before anything is changed. Each uses only what an earlier one made trustworthy, so this is their order:
 //!
 //! 1. The record: a host that needs others does not continue alone. It needs nothing but the host's own ledger.
 //! 2. The authority: a member of another cluster is not taken over. It compares the join file with what the host has.
@@ -42,7 +42,7 @@ pub struct Assignment {
     source: Source,
 }
 
-/// What says so.
+/// The source of the assignment.
 enum Source {
     /// cluster.yaml, or the defaults.
     Description,
@@ -75,12 +75,12 @@ impl Assignment {
         Self { spec, name: None, source: Source::Backup(Box::new(restoration)) }
     }
 
-    /// The same, on a host that kinstall makes fit.
+    /// The same assignment, for a host that kinstall makes fit.
     pub fn prepared(self) -> Self {
         Self { spec: self.spec.with_hosts_prepared(), ..self }
     }
 
-    /// What an earlier run began to make of this host; `None` where there was none.
+    /// What an earlier run began to make of this host; `None` if there was no earlier run.
     pub fn recorded() -> anyhow::Result<Option<Self>> {
         let records = Records::read_begun(&Host::local()?)?;
         Ok(records.map(|Records { spec, name, .. }| Self { spec, name, source: Source::Record }))
@@ -104,8 +104,8 @@ impl Assignment {
         }
     }
 
-    /// Guard 1. The record suffices only where the host needs no keys and no token from others. It stands first: where it refuses,
-    /// nothing that the user gives to this command can help.
+    /// Guard 1. The record suffices only if the host needs no keys and no token from others. This guard comes first: if it refuses, nothing
+    /// that the user gives to this command can help.
     fn refuse_unfinished(&self, host: &Host) -> anyhow::Result<()> {
         let Some(this) = self.spec.hosts.iter().find(|host| Some(host.name.as_str()) == self.name.as_deref()) else {
             return Ok(());
@@ -133,7 +133,7 @@ impl Assignment {
         )
     }
 
-    /// Guards 6 and 7. They stand behind the bundle's signatures: before them, a list could claim any digest.
+    /// Guards 6 and 7. They come after the bundle's signatures: before them, a list could claim any digest.
     pub fn refuse_unsuitable(&self, records: &Records, facts: &HostFacts) -> anyhow::Result<()> {
         if let Source::Backup(restoration) = &self.source {
             restoration.refuse_another_bundle(&records.list_bytes)?;
@@ -141,7 +141,7 @@ impl Assignment {
         }
         let Source::JoinFile { file, .. } = &self.source else { return Ok(()) };
         file.refuse_another_bundle(records.list_digest())?;
-        // Guard 7. A file that passed guard 6 is for this bundle, so its address is worth a comparison.
+        // Guard 7. A file that passed guard 6 is for this bundle, so it makes sense to compare its address.
         let wanted = file.host_spec().address;
         if facts.addresses.iter().any(|found| found.address == wanted) {
             return Ok(());
@@ -153,8 +153,8 @@ impl Assignment {
             .hint("take it to the host that it is for, or make one for this host on a control plane: `kinstall token create`")
     }
 
-    /// What this host needs from others. Guard 8: the cluster is asked whether a new host may join. It stands last, since its token
-    /// leaves the host, and since only a verified kubectl may have it.
+    /// What this host needs from others. Guard 8: the cluster is asked whether a new host may join. It comes last, since the token leaves
+    /// the host, and since only a verified kubectl may have it.
     pub fn join_material(
         &self,
         host: &Host,
@@ -162,7 +162,7 @@ impl Assignment {
         inputs: &Inputs<'_>,
     ) -> anyhow::Result<JoinMaterial> {
         match &self.source {
-            // It needs its token only if somebody deleted the node meanwhile.
+            // It needs its token only if somebody has deleted the node in the meantime.
             Source::JoinFile { file, .. } if has_credential(host) => Ok(file.join_material(file.credentials.clone())),
             Source::JoinFile { file, .. } => Ok(file.join_material(probe(host, bundle, &inputs.facts.platform, file)?)),
             Source::Record if self.name.is_some() && inputs.leads() => {
@@ -178,12 +178,12 @@ impl Assignment {
         if matches!(self.source, Source::Backup(_)) { Restoration::extend(plan, inputs, Share::ALL) } else { plan }
     }
 
-    /// Puts onto the host what steps take from there. The first change to it.
+    /// Puts files onto the host that steps take from there. This is the first change to the host.
     pub fn stage(&self, host: &mut Host) -> anyhow::Result<()> {
         if let Source::Backup(restoration) = &self.source { restoration.stage(host) } else { Ok(()) }
     }
 
-    /// What to do when all is done.
+    /// What the user does after the installation.
     pub fn next_steps(&self) -> String {
         let cluster = &self.spec.name;
         let Some(name) = &self.name else {
@@ -216,7 +216,7 @@ fn has_credential(host: &Host) -> bool {
     host.exists(KUBELET_KUBECONFIG)
 }
 
-/// Guard 2. It stands before the bundle, since it needs only the host and the file, and a host of another cluster is in danger.
+/// Guard 2. It comes before the bundle, since it needs only the host and the file, and a host of another cluster is in danger.
 fn refuse_another_authority(host: &Host, file: &JoinFile) -> anyhow::Result<()> {
     match join::authority(host)? {
         Some(authority) if authority.trim() != file.authority.trim() => {
@@ -228,7 +228,7 @@ fn refuse_another_authority(host: &Host, file: &JoinFile) -> anyhow::Result<()> 
     }
 }
 
-/// Hosts of the record that have left the cluster since. Nobody waits for them.
+/// Hosts of the record that have left the cluster since. No step waits for them.
 fn departed(host: &Host, inputs: &Inputs<'_>) -> anyhow::Result<BTreeSet<String>> {
     let api = Kubectl::on(host);
     if api.readiness()?.is_err() {
@@ -252,7 +252,7 @@ mod tests {
         Assignment { spec: Cluster::of_three_and_two().spec, name: Some(name.to_owned()), source: Source::Record }
     }
 
-    /// Whether a host of this name goes on by its record, on which these steps are done.
+    /// Whether a host of this name continues by its record, on which these steps are done.
     fn goes_on(bench: &Bench, name: &str, done: &[&str]) -> bool {
         let mut host = bench.host();
         for step in done {

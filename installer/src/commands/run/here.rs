@@ -98,7 +98,7 @@ pub fn run(
     Ok(ExitCode::SUCCESS)
 }
 
-/// Preflight, plan and cost: all that is decided before anything is changed.
+/// Preflight, plan and cost: everything that is decided before a change.
 fn check(
     inputs: &Inputs<'_>,
     assignment: &Assignment,
@@ -117,7 +117,7 @@ fn check(
     reporter.event(&Event::Cost(cost.clone()));
     let shortages = cost.shortages();
     match inputs.facts.installation {
-        // Part of the cost is paid already, and how much of it cannot be told.
+        // Part of the room is in use already, and nobody can tell how much.
         Installation::Ours => Ok(plan),
         Installation::None if shortages.is_empty() => Ok(plan),
         Installation::None => Err(anyhow!("there is not enough room: {}; nothing was changed", shortages.join("; ")))

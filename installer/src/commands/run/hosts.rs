@@ -12,7 +12,7 @@ use crate::report::{Reporter, print_text};
 use crate::restoration::Restoration;
 use crate::trust::Trust;
 
-/// Leads the installation on all of them, from a backup where there is one.
+/// Leads the installation on all of them, from a backup if one is given.
 pub fn run(
     arguments: &RunArguments,
     output: OutputFormat,

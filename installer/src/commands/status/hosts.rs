@@ -1,4 +1,4 @@
-//! How all hosts of a cluster are, and in what they differ from cluster.yaml and from each other's bundle.
+//! The state of all hosts of a cluster, and where they differ from cluster.yaml and from each other's bundle.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -139,7 +139,7 @@ impl HostStatus {
     }
 }
 
-/// What a host is not healthy for.
+/// Why a host is not healthy.
 fn problems(status: &Status) -> Vec<String> {
     if status.installed.is_none() {
         return vec!["kinstall has not set it up".to_owned()];

@@ -1,7 +1,7 @@
 //! `kinstall upgrade`, for a cluster of a single host.
 //!
-//! Guards refuse before anything is changed, each by what an earlier one made trustworthy: the host's own records, the bundle's signatures
-//! and content, an upgrade that is under way, the rules of versions, preflight and the plan, and at last the cluster itself.
+//! Guards refuse before anything is changed. Each uses only what an earlier one made trustworthy: the host's own records, the bundle's
+//! signatures and content, an upgrade that is under way, the rules of versions, preflight and the plan, and last the cluster itself.
 
 use std::borrow::Cow;
 use std::process::ExitCode;
@@ -36,7 +36,7 @@ use crate::upgrade::{RESUME, RESUME_OR_ROLL_BACK, rules, unfinished};
 pub fn upgrade(arguments: &UpgradeArguments, output: OutputFormat, trust: &Trust) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
     let reporter = Reporter::new(output);
-    // Also for a look: only root reads the administrator's kubeconfig.
+    // Even for a dry run: only root can read the administrator's kubeconfig.
     require_root()?;
     let lock = if arguments.dry_run { None } else { Some(take_lock()?) };
     let mut host = Host::local()?;
@@ -125,8 +125,8 @@ fn decide(
     plan_upgrade(inputs).context("no plan could be made; nothing was changed").refused()
 }
 
-/// The outline of the upgrade, with what the cluster tells. A cluster that is not healthy is not upgraded, unless an upgrade is resumed: then it
-/// may be what the upgrade left it.
+/// The outline of the upgrade, with what the cluster reports. A cluster that is not healthy is not upgraded, unless an upgrade resumes:
+/// then the interrupted upgrade may be the cause.
 fn look_at_cluster(host: &Host, inputs: &Inputs<'_>, former: &BundleList, is_resumed: bool) -> anyhow::Result<Outline> {
     let platform = &inputs.facts.platform;
     let roles = inputs.roles();
@@ -209,7 +209,7 @@ mod tests {
         check(&bench).unwrap();
     }
 
-    /// The API as the root's `nodes` says; it is not ready while that is missing.
+    /// A fake API with the nodes in the root's file `nodes`; not ready while that file is missing.
     fn api(root: &std::path::Path, command: &Command) -> Option<String> {
         let asked = command.arguments.join(" ");
         let nodes = fs_err::read_to_string(root.join("nodes"));

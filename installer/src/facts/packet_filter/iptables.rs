@@ -53,7 +53,7 @@ fn rule(text: &str) -> ReadRule {
             }
             "-j" => target = target_of(words.next().unwrap_or_default()),
             "-g" => target = Target::Goto(words.next().unwrap_or_default().to_owned()),
-            // The rest of a rule is its target's.
+            // The rest of a rule belongs to its target.
             "--reject-with" | "--log-prefix" | "--log-level" => break,
             "-m" => {
                 words.next();
@@ -86,7 +86,7 @@ fn rule(text: &str) -> ReadRule {
                 condition.is_narrow |= !is_loopback;
             }
             "-o" => {
-                // Nothing that comes in leaves by an interface yet, and to itself this host speaks anyway.
+                // An incoming packet does not leave by an interface yet, and the host can always reach itself.
                 condition.is_never |= words.next() == Some("lo") && !is_negated;
                 condition.is_narrow |= !condition.is_never;
             }
@@ -120,7 +120,7 @@ fn ports(text: &str) -> Option<Vec<(u16, u16)>> {
     text.split(',').map(range).collect()
 }
 
-/// Words, of which those in double quotes are one.
+/// Splits text into words; text in double quotes is one word.
 fn words(text: &str) -> Vec<String> {
     let mut found = Vec::new();
     let (mut word, mut is_quoted, mut letters) = (String::new(), false, text.chars());
@@ -201,7 +201,7 @@ COMMIT
         "#);
     }
 
-    /// ufw's chains, cut down: a jump is followed, and a return leaves a chain.
+    /// ufw's chains, shortened: the reader follows a jump, and a return leaves a chain.
     #[test]
     fn jumps_are_followed() {
         let saved = "\

@@ -1,7 +1,7 @@
 //! What the kernel's packet filter does with new connections, whoever set its rules: firewalld, ufw, a service that loads a file,
 //! another container engine.
 //!
-//! The rules of each chain at a hook are read with those that it jumps to, in order. What cannot be told of a rule without the packet
+//! The rules of each chain at a hook are read with those that it jumps to, in order. A condition that cannot be decided without the packet
 //! (its source, its interface, a set) makes the rule narrow: it may apply.
 
 mod iptables;
@@ -121,26 +121,26 @@ pub struct FilterRule {
 /// Whether new connections get through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Access {
-    /// None does.
+    /// No connection does.
     Closed,
-    /// Some do, as far as can be told: those from certain sources, or by certain interfaces.
+    /// Some do, as far as can be told: from certain sources, or through certain interfaces.
     Narrow,
-    /// All do.
+    /// All connections do.
     Open,
 }
 
-/// What a rule asks of a packet, gathered while it is read.
+/// The conditions of a rule, gathered while it is read.
 #[derive(Clone, Debug, Default)]
 struct Condition {
     protocols: BTreeSet<Protocol>,
     ports: Vec<(u16, u16)>,
     is_narrow: bool,
-    /// No new connection from another host meets it: a connection that stands, the loopback interface, another protocol.
+    /// It matches no new connection from another host: only an established connection, the loopback interface, or another protocol.
     is_never: bool,
 }
 
 impl Condition {
-    /// What has to hold for a packet that meets both.
+    /// The condition of a packet that matches both.
     fn and(&self, other: &Self) -> Self {
         let either =
             |here: &BTreeSet<_>, there: &BTreeSet<_>| if here.is_empty() { there.clone() } else { here.clone() };
@@ -159,14 +159,14 @@ impl Condition {
     }
 }
 
-/// What a rule does with the packets that meet its condition.
+/// What a rule does with the packets that match its condition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Target {
     Verdict(FilterVerdict),
     Jump(String),
     Goto(String),
     Return,
-    /// It goes on with the next rule.
+    /// It continues with the next rule.
     Next,
 }
 
@@ -180,7 +180,7 @@ struct ReadRule {
 /// How deep jumps are followed. The kernel itself allows 16.
 const MAX_DEPTH: usize = 16;
 
-/// The rules of the chain called `name` and those that it jumps to; `chains` gives a chain's own rules.
+/// The rules of the chain called `name` and of the chains that it jumps to; `chains` gives a chain's own rules.
 fn flatten<'a>(
     name: &str,
     chains: &impl Fn(&str) -> Option<&'a [ReadRule]>,
@@ -207,7 +207,7 @@ fn flatten<'a>(
                 outer.is_narrow = true;
             }
             Target::Return if is_for_all => return,
-            // What comes after is for fewer packets than it says.
+            // The rules that follow apply to fewer packets than they say.
             Target::Return => outer.is_narrow = true,
             Target::Next => {}
         }
@@ -219,13 +219,13 @@ fn is_of_a_cluster(chain: &str) -> bool {
     ["KUBE-", "CNI-", "FLANNEL-", "cali-"].iter().any(|prefix| chain.starts_with(prefix))
 }
 
-/// Whether a table is one that kube-proxy or a network of pods fills, with thousands of rules.
+/// Whether a table is one that kube-proxy or a pod network fills, with thousands of rules.
 fn is_table_of_a_cluster(table: &str) -> bool {
     ["calico", "flannel-ipv4", "flannel-ipv6", "kube-proxy"].contains(&table)
 }
 
 impl Family {
-    /// As `nft` calls it.
+    /// The name that `nft` uses.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -258,7 +258,7 @@ impl PacketFilter {
         ] {
             let Some(saved) = found.said(host, &Command::new(save, [""; 0]))? else { continue };
             let is_usual = program == FilterProgram::Iptables;
-            // Where the usual program is the legacy one, the other says the same again.
+            // If the usual program is the legacy one, the legacy program would repeat the same chains.
             if !is_usual && of_iptables.iter().any(|(known, legacy)| *known == family && *legacy) {
                 continue;
             }
@@ -271,7 +271,7 @@ impl PacketFilter {
         }
         let Some(shown) = found.said(host, &Command::new("nft", ["-j", "list", "chains"]))? else { return Ok(found) };
         for [family, table] in found.parsed(nft::filtering_tables(&shown)) {
-            // What `iptables` has made in nf_tables, it has told itself.
+            // `iptables` has already reported what it made in nf_tables.
             let is_of_iptables =
                 |(known, is_legacy): &(Family, bool)| !is_legacy && known.name() == family && table == "filter";
             if of_iptables.iter().any(is_of_iptables) || is_table_of_a_cluster(&table) {
@@ -285,7 +285,7 @@ impl PacketFilter {
         Ok(found)
     }
 
-    /// What `nft` tells; what is not in its form is noted.
+    /// Parses what `nft` prints; records that the form is unknown.
     fn parsed<T>(&mut self, told: serde_json::Result<Vec<T>>) -> Vec<T> {
         told.unwrap_or_else(|error| {
             self.unread.push(format!("nft: {error}"));
@@ -293,7 +293,7 @@ impl PacketFilter {
         })
     }
 
-    /// What a program prints; `None` where it is not installed, or has failed, which is noted.
+    /// What a program prints; `None` if it is not installed or has failed. A failure is recorded.
     fn said(&mut self, host: &Host, command: &Command) -> Result<Option<String>, HostError> {
         let Some(output) = host.run_if_installed(command)? else { return Ok(None) };
         if output.code == Some(0) {
@@ -311,7 +311,7 @@ impl PacketFilter {
 }
 
 impl FilterChain {
-    /// Whether new connections get through to this port; without one, any packets.
+    /// Whether new connections reach this port; without a port, whether any packets do.
     #[must_use]
     pub fn access(&self, port: Option<(Protocol, u16)>) -> Access {
         let (mut lets_some, mut stops_some) = (false, false);
@@ -348,7 +348,7 @@ impl FilterChain {
 }
 
 impl FilterRule {
-    /// Whether it is for this port, or for any packets, and if so, whether for some of them only.
+    /// Whether the rule matches this port, or any packets if there is no port; the inner value says whether it matches only some of them.
     fn meets(&self, port: Option<(Protocol, u16)>) -> Option<bool> {
         let Some((protocol, port)) = port else {
             return Some(self.is_narrow || !self.protocols.is_empty() || !self.ports.is_empty());

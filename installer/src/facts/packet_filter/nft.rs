@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{Condition, Family, FilterChain, FilterProgram, FilterVerdict, Hook, Protocol, ReadRule, Target, flatten};
 
-/// Family and name of the tables with a chain that filters at one of the hooks.
+/// Family and name of the tables that have a filter chain at one of the hooks.
 pub fn filtering_tables(shown: &str) -> serde_json::Result<Vec<[String; 2]>> {
     let shown: Value = serde_json::from_str(shown)?;
     let objects = shown["nftables"].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -30,7 +30,7 @@ fn hook(chain: &Value) -> Option<Hook> {
     }
 }
 
-/// The chains at hooks that filter.
+/// The filter chains at hooks.
 pub fn chains(shown: &str) -> serde_json::Result<Vec<FilterChain>> {
     let shown: Value = serde_json::from_str(shown)?;
     let objects = shown["nftables"].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -70,7 +70,7 @@ fn place<'a>(object: &'a Value, name: &str) -> [&'a str; 3] {
     ["family", "table", name].map(|key| object[key].as_str().unwrap_or_default())
 }
 
-/// A rule; several where it maps to verdicts.
+/// Reads a rule; a verdict map gives several.
 fn read(expressions: &[Value]) -> Vec<ReadRule> {
     let mut condition = Condition::default();
     for expression in expressions {
@@ -112,7 +112,7 @@ fn mapped(condition: &Condition, map: &Value) -> Vec<ReadRule> {
     elements.iter().filter_map(rule).collect()
 }
 
-/// What a comparison asks of a packet.
+/// The condition that a comparison expresses.
 fn matched(comparison: &Value) -> Condition {
     let (left, right) = (&comparison["left"], &comparison["right"]);
     let is_negated = comparison["op"] == "!=";
@@ -151,7 +151,7 @@ fn protocols(names: &[Value]) -> Condition {
     Condition { is_never: protocols.is_empty(), protocols, ..Condition::default() }
 }
 
-/// A value, or those of a list or set.
+/// A value, or the values of a list or set.
 fn values(right: &Value) -> Vec<Value> {
     match right.get("set").unwrap_or(right) {
         Value::Array(values) => values.clone(),
@@ -159,7 +159,7 @@ fn values(right: &Value) -> Vec<Value> {
     }
 }
 
-/// The ports of a comparison; `None` where they are in a set that is elsewhere.
+/// The ports of a comparison; `None` if they are in a set that is defined elsewhere.
 fn ports(right: &Value) -> Option<Vec<(u16, u16)>> {
     let port = |value: &Value| u16::try_from(value.as_u64()?).ok();
     let range = |value: &Value| match value.get("range") {

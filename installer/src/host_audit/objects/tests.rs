@@ -4,7 +4,7 @@ use super::*;
 use crate::fixture::bench::Bench;
 use crate::host::Command;
 
-/// A Deployment as the API server has it: with defaults, and who wrote which field.
+/// A Deployment as the API server returns it: with defaults, and the manager of each field.
 fn deployment(replicas: u64, managers: &Value) -> Value {
     json!({
         "apiVersion": "apps/v1",
@@ -94,7 +94,7 @@ fn fields_that_others_added_are_a_drift_and_those_of_controllers_are_not() {
     assert_eq!(by("kubectl-rollout", restarted, None), None);
 }
 
-/// An API server with what kubeadm makes in the root's `live`.
+/// An API server with the objects of kubeadm in the root's file `live`.
 fn api(root: &Path, command: &Command) -> Option<String> {
     command.to_string().contains("--show-managed-fields").then(|| fs_err::read_to_string(root.join("live")).unwrap())
 }

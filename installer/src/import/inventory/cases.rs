@@ -1,4 +1,4 @@
-//! Cases of users, each reduced to what was read wrongly once, and inventories in folders.
+//! Cases of users, each reduced to the part that was once read wrongly, and inventories in folders.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use super::samples::{LAYOUT, case};
 use super::tests::{resolver, shown};
 
-/// What is read of `path` in a folder with these files.
+/// The result of reading `path` in a folder with these files.
 fn read(files: &[(&str, &str)], path: &str) -> String {
     let folder = folder(files);
     match super::read(&folder.path().join(path), &resolver) {
@@ -17,7 +17,7 @@ fn read(files: &[(&str, &str)], path: &str) -> String {
     }
 }
 
-/// What is read of a case.
+/// The result of reading a case.
 fn of(name: &str) -> String {
     read(&[(name, case(name))], name)
 }
@@ -202,7 +202,7 @@ fn a_folder_is_read_with_its_variables() {
     artifacts/admin.conf line 1: this file is not an inventory and is left out: `apiVersion:` ends in `:`, and no port follows
     group_vars/etcd.yml: it is encrypted by `ansible-vault` and not read; what it says is unknown to kinstall
     ");
-    // Beside one file, too; the other inventories of the folder are not read.
+    // Also beside a single file; the other inventories of the folder are not read.
     insta::assert_snapshot!(read(&files, "site/inventory.ini"), @"
     a 192.0.2.1 control-plane+etcd {address:a,port:4}
     b 192.0.2.2 worker {address:b,port:3}

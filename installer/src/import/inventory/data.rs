@@ -1,7 +1,7 @@
-//! Hosts and groups as Ansible keeps them. A file is entered line by line; what follows from the nesting of groups is computed
-//! last ([`Data::finish`]).
+//! Hosts and groups as Ansible keeps them. A file is entered line by line; the effects of nested groups are computed last
+//! ([`Data::finish`]).
 //!
-//! As `inventory/data.py`, `group.py` and `host.py` of ansible-core 2.19.
+//! Source: `inventory/data.py`, `group.py` and `host.py` of ansible-core 2.19.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -15,10 +15,10 @@ const MOST_MEMBERSHIPS: usize = 100_000;
 
 /// The index of the group `all`, which every host is in.
 pub(super) const ALL: usize = 0;
-/// The index of the group of hosts that are in no other.
+/// The index of the group `ungrouped`: hosts that are in no other group.
 const UNGROUPED: usize = 1;
 
-/// A variable's value, and where it is written.
+/// A variable's value, and the line that sets it.
 #[derive(Clone, Debug)]
 pub(super) struct Variable {
     pub value: Value,
@@ -31,14 +31,14 @@ pub(super) type Variables = BTreeMap<String, Variable>;
 #[derive(Clone, Debug)]
 pub(super) struct Host {
     pub name: String,
-    /// Where it is first named.
+    /// The line that names it first.
     pub place: SourceLine,
     pub variables: Variables,
     /// The groups that name it, by index.
     groups: BTreeSet<usize>,
 }
 
-/// A group, with what its own sections say.
+/// A group, with the content of its own sections.
 #[derive(Clone, Debug)]
 pub(super) struct Group {
     pub name: String,
@@ -49,7 +49,7 @@ pub(super) struct Group {
     parents: BTreeSet<usize>,
     /// `ansible_group_priority`.
     priority: i64,
-    /// How far below `all`, by the longest way.
+    /// Its depth below `all`, by the longest path.
     depth: usize,
 }
 
@@ -143,7 +143,7 @@ impl Data {
         Ok(())
     }
 
-    /// Sets a variable of the group with that name, or else of the host with it: where both exist, Ansible takes the group.
+    /// Sets a variable of the group with that name, or else of the host: if both exist, Ansible takes the group.
     pub(super) fn set_variable(&mut self, entity: &str, name: &str, variable: Variable) {
         let variables = if let Some(group) = self.group(entity) {
             let group = &mut self.groups[group];
@@ -206,7 +206,7 @@ impl Data {
         self.measure_depths();
     }
 
-    /// Ansible takes the name for that of a group where there is one.
+    /// Ansible takes the name for a group if there is one.
     fn put_below_ungrouped(&mut self, host: usize, problems: &mut Remarks) {
         let Some(group) = self.group(&self.hosts[host].name) else {
             self.hosts[host].groups.insert(UNGROUPED);
@@ -246,7 +246,7 @@ impl Data {
         members
     }
 
-    /// The groups of a host without `all`, in the order of depth, priority and name. The last one wins.
+    /// The groups of a host without `all`, ordered by depth, priority and name. The last one wins.
     pub(super) fn groups_of(&self, host: usize) -> Vec<usize> {
         let own: Vec<_> = self.hosts[host].groups.iter().copied().collect();
         let mut groups = self.ancestors(&own);

@@ -1,6 +1,6 @@
-//! The files of an inventory: one, or those of a folder, and `group_vars` and `host_vars` beside them.
+//! The files of an inventory: a single file, or the files of a folder, and `group_vars` and `host_vars` beside them.
 //!
-//! As `inventory/manager.py`, `plugins/vars/host_group_vars.py` and `parsing/dataloader.py` of ansible-core 2.19.
+//! Source: `inventory/manager.py`, `plugins/vars/host_group_vars.py` and `parsing/dataloader.py` of ansible-core 2.19.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -41,7 +41,7 @@ pub(super) fn read(
     Ok(())
 }
 
-/// Reads every file of a folder that is an inventory. Other files are left out with a note, as by Ansible.
+/// Reads every file of a folder that is an inventory. Other files are left out with a note, as Ansible does.
 fn folder(path: &Path, name: &str, data: &mut Data, remarks: &mut Remarks, depth: usize) -> Result<(), ImportError> {
     for entry in entries(path)? {
         let ignored = IGNORED_ENDS.iter().any(|end| entry.ends_with(end))
@@ -89,7 +89,7 @@ fn entries(path: &Path) -> Result<Vec<String>, ImportError> {
     Ok(names)
 }
 
-/// Reads one file as YAML or JSON if its name ends so, as INI if it ends otherwise, and by its content if it has no ending.
+/// Reads one file: as YAML or JSON if its ending says so, as INI if it has another ending, and by its content if it has no ending.
 fn one(text: &str, path: &Path, file: &Arc<str>, data: &mut Data, remarks: &mut Remarks, problems: &mut Remarks) {
     let place = SourceLine { file: file.clone(), line: 0 };
     let end = path.extension().and_then(|end| end.to_str());
@@ -128,12 +128,12 @@ fn whole_tree(whole: &Node, file: &Arc<str>, data: &mut Data, remarks: &mut Rema
     tree::read(whole, file, data, remarks, problems);
 }
 
-/// Reads the text of an inventory without a file: as YAML or JSON if it is a mapping, or else as INI.
+/// Reads the text of an inventory that has no file: as YAML or JSON if it is a mapping, or else as INI.
 pub(super) fn read_text(text: &str, data: &mut Data, remarks: &mut Remarks, problems: &mut Remarks) {
     one(text, Path::new("inventory"), &"".into(), data, remarks, problems);
 }
 
-/// Whose variables a file holds.
+/// The owner of a file of variables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Group,
@@ -142,7 +142,7 @@ pub(super) enum Kind {
 
 /// The files of variables beside an inventory.
 pub(super) struct VariableFiles<'a> {
-    /// The folder that `group_vars` and `host_vars` are in; none for a text without a file.
+    /// The folder that contains `group_vars` and `host_vars`; `None` for a text without a file.
     folder: Option<PathBuf>,
     remarks: &'a mut Remarks,
     problems: &'a mut Remarks,
@@ -158,7 +158,7 @@ impl<'a> VariableFiles<'a> {
         Self { folder: None, remarks, problems }
     }
 
-    /// The variables from the files of a group or host: a folder of its name, or else one file of its name.
+    /// The variables from the files of a group or host: from a folder of its name, or else from one file of its name.
     pub(super) fn load(&mut self, kind: Kind, name: &str) -> Variables {
         let mut variables = Variables::new();
         let Some(folder) = &self.folder else { return variables };

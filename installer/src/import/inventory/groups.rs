@@ -25,7 +25,7 @@ pub(super) struct Groups<'a> {
 
 impl<'a> Groups<'a> {
     pub(super) fn new(data: &'a Data, files: &mut VariableFiles<'_>) -> Self {
-        // Ansible does not read the files of a group without hosts either.
+        // Ansible reads no files of a group without hosts.
         let of_group = |(index, group): (usize, &Group)| {
             if data.members(index).is_empty() { Variables::new() } else { files.load(Kind::Group, &group.name) }
         };
@@ -35,7 +35,7 @@ impl<'a> Groups<'a> {
         Self { data, group_files, host_files, order, used: RefCell::default() }
     }
 
-    /// The hosts in any of the groups of these names, each once.
+    /// The hosts in any of these groups, each once.
     pub(super) fn members(&self, names: &[&str]) -> Vec<usize> {
         let mut found = Vec::new();
         for group in names.iter().filter_map(|name| self.data.group(name)) {

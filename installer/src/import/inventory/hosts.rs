@@ -14,7 +14,7 @@ use super::value::Value;
 use crate::config::{DnsName, HostSpec};
 use crate::import::resolve;
 
-/// Groups that give a role, by their newer and their older names.
+/// Groups that give a role, each by its newer and its older name.
 const ROLES: [(Role, &[&str]); 3] = [
     (Role::ControlPlane, &["kube_control_plane", "kube-master", "kube-control-plane", "kube_master"]),
     (Role::Etcd, &["etcd"]),
@@ -99,7 +99,7 @@ fn one(reading: &mut Reading<'_>, host: usize, roles: &BTreeSet<Role>, jump: Opt
     Some(HostSpec { second_address, ssh, labels, taints, ..HostSpec::new(name?, address?, roles.clone()) })
 }
 
-/// The host's name as a node. An address cannot be one.
+/// The host's name as a node, which cannot be an address.
 fn name(reading: &mut Reading<'_>, host: usize) -> Option<DnsName> {
     let own = &reading.groups.data.hosts[host];
     let (text, place) = reading
@@ -136,7 +136,7 @@ fn address_of_ipv6(reading: &mut Reading<'_>, host: usize) -> Option<IpAddr> {
     found
 }
 
-/// What `ip6`, or else `access_ip6`, says.
+/// The address in `ip6`, or else in `access_ip6`.
 fn ipv6(reading: &mut Reading<'_>, host: usize) -> Option<IpAddr> {
     let found = reading.text(host, &["ip6", "access_ip6"])?;
     let address = found.text.parse::<Ipv6Addr>();
@@ -146,7 +146,7 @@ fn ipv6(reading: &mut Reading<'_>, host: usize) -> Option<IpAddr> {
     address.ok().map(IpAddr::from)
 }
 
-/// Where the other hosts reach it.
+/// The address at which the other hosts reach it.
 fn address(reading: &mut Reading<'_>, host: usize) -> Option<Ipv4Addr> {
     let [ip, access] = ["ip", "access_ip"].map(|name| reading.text(host, &[name]));
     if let (Some(ip), Some(access)) = (&ip, &access)
@@ -168,7 +168,7 @@ fn address(reading: &mut Reading<'_>, host: usize) -> Option<Ipv4Addr> {
         return address.ok();
     }
     if ["ip", "access_ip"].iter().any(|name| reading.needs_ansible(host, name)) {
-        return None; // It was reported.
+        return None; // It was reported already.
     }
     let own = &reading.groups.data.hosts[host];
     let connected = reading.text(host, &ADDRESS);
@@ -205,7 +205,7 @@ fn labels(reading: &mut Reading<'_>, host: usize) -> BTreeMap<String, String> {
         return BTreeMap::new();
     };
     let label = |(key, node): &(String, super::value::Node)| {
-        // As Kubespray writes a label, by Python's `%s`.
+        // In Kubespray's form of a label, which is Python's `%s`.
         let value = if node.value == Value::Null { Some("None".to_owned()) } else { node.value.text() };
         if value.is_none() {
             reading.problems.add(&place, format!("`node_labels`: the value of `{key}` is not a text"));

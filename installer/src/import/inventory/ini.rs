@@ -1,8 +1,8 @@
 //! Ansible's INI dialect: sections of hosts, of child groups and of variables.
 //!
-//! As `plugins/inventory/ini.py` of ansible-core 2.19: comments begin with `#` or `;`; a host's line is split as Python's `shlex`
-//! does, its first word may hold ranges and a port; a variable's line is split at its first `=`; values that are
-//! Python literals are read as such.
+//! Source: `plugins/inventory/ini.py` of ansible-core 2.19. Comments begin with `#` or `;`; a host's line is split as Python's `shlex`
+//! does, its first word may hold ranges and a port; a variable's line is split at its first `=`; values that are Python literals are read
+//! as such.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ enum Section {
 
 struct Reader<'a> {
     data: &'a mut Data,
-    /// Groups that are named before their own section: where, and the groups that have them as a child.
+    /// Groups that are named before their own section: the line, and the groups that have them as a child.
     pending: BTreeMap<String, (SourceLine, Vec<usize>)>,
 }
 

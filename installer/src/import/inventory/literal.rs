@@ -36,7 +36,7 @@ impl<'a> Reader<'a> {
         after.is_some()
     }
 
-    /// The text that `is` holds for, at the beginning.
+    /// The leading text for whose characters `is` holds.
     fn while_is(&mut self, is: impl Fn(char) -> bool) -> &'a str {
         let end = self.rest.find(|character| !is(character)).unwrap_or(self.rest.len());
         let (taken, rest) = self.rest.split_at(end);
@@ -151,7 +151,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A name that has a value, or texts behind each other.
+    /// A constant by its name, or adjacent texts.
     fn word(&mut self) -> Option<Value> {
         let before = self.rest;
         let name = self.while_is(|character| character.is_alphanumeric() || character == '_');
@@ -176,7 +176,7 @@ impl<'a> Reader<'a> {
             if !["", "r", "u", "b", "br", "rb"].contains(&prefix.as_str()) {
                 return None;
             }
-            // Python does not join the two kinds.
+            // Python does not join texts and bytes.
             let are_bytes = prefix.contains('b');
             if bytes.is_some_and(|earlier| earlier != are_bytes) {
                 return None;
@@ -256,7 +256,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// A number as Python writes it: `_` only between digits, no zeros in front.
+/// A number in Python's form: `_` only between digits, no leading zeros.
 fn number(text: &str) -> Option<Value> {
     for (prefix, radix) in [("0x", 16), ("0o", 8), ("0b", 2)] {
         if let Some((_, digits)) = text.split_at_checked(2).filter(|(start, _)| start.eq_ignore_ascii_case(prefix)) {
@@ -282,7 +282,7 @@ fn number(text: &str) -> Option<Value> {
     text.replace('_', "").parse().ok().map(Value::Float)
 }
 
-/// The digits without `_`, where each stands between two of them.
+/// The digits without `_`; each `_` has to be between two digits.
 fn plain_digits(text: &str) -> Option<String> {
     let sound = !text.is_empty() && text.split('_').all(|part| !part.is_empty());
     sound.then(|| text.replace('_', ""))
@@ -292,7 +292,7 @@ fn plain_digits(text: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    /// The value in Rust's notation, or `text` where it is not a literal.
+    /// The value in Rust's notation, or `text` if it is not a literal.
     fn read(text: &str) -> String {
         fn shown(value: &Value) -> String {
             match value {
@@ -314,7 +314,7 @@ mod tests {
         }
     }
 
-    // The right sides follow Python 3.11's `ast.literal_eval`; where it raises an error, the text stays.
+    // The right sides follow Python 3.11's `ast.literal_eval`; if it raises an error, the text stays.
     #[test]
     fn literals_are_pythons() {
         let all = [

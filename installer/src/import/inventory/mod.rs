@@ -1,8 +1,8 @@
-//! Kubespray's inventory, taken as a cluster: hosts of Ansible's groups, and Kubespray's variables.
+//! Reads Kubespray's inventory as a cluster: hosts from Ansible's groups, and Kubespray's variables.
 //!
-//! The flow: files ([`files`]) → hosts and groups as Ansible keeps them ([`data`], put there by [`ini`] or [`tree`]) → the variables
-//! that hold for each host ([`groups`]) → what Kubespray means by them ([`hosts`], [`ssh`], [`variables`]). That the first three
-//! answer as Ansible does is tested beside the real `ansible-inventory` (`ci/ansible`).
+//! The flow: files ([`files`]) → hosts and groups as Ansible keeps them ([`data`], filled by [`ini`] or [`tree`]) → the variables of each
+//! host ([`groups`]) → what Kubespray means by them ([`hosts`], [`ssh`], [`variables`]). A test compares the first three with the real
+//! `ansible-inventory` (`ci/ansible`).
 
 mod data;
 mod files;
@@ -49,7 +49,7 @@ pub fn parse(text: &str, resolver: Resolver<'_>) -> Result<Imported, ImportError
     notes.imported(data, None, resolver)
 }
 
-/// What the readers say about an inventory.
+/// What the readers report about an inventory.
 #[derive(Default)]
 struct Notes {
     remarks: Remarks,
@@ -80,7 +80,7 @@ impl Notes {
     }
 }
 
-/// The names that a pattern with ranges stands for.
+/// The names that a pattern with ranges expands to.
 pub(crate) fn expand(pattern: &str) -> Result<Vec<String>, String> {
     pattern::expand(pattern, data::MOST_HOSTS).map(|(names, _)| names)
 }

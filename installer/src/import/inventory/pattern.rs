@@ -6,7 +6,7 @@ type Choices = Vec<String>;
 /// A limit on the length of a name with its ranges.
 const LONGEST: usize = 300;
 
-/// The names that a pattern stands for, `most` at most, and the port.
+/// The names that a pattern expands to, `most` at most, and the port.
 pub(super) fn expand(pattern: &str, most: usize) -> Result<(Vec<String>, Option<i64>), String> {
     if pattern.len() > LONGEST {
         return Err(format!("a host's name has more than {LONGEST} characters"));
@@ -65,7 +65,7 @@ fn choices(range: &str, most: usize) -> Result<Choices, String> {
     };
     let step: usize =
         step.parse().ok().filter(|&step| step > 0).ok_or_else(|| format!("`{step}` is not a step of a range"))?;
-    // Python's order of letters: the small ones first.
+    // Python's order of letters: lowercase first.
     let letters: Vec<char> = ('a'..='z').chain('A'..='Z').collect();
     let place = |bound: &str| letters.iter().position(|letter| bound == letter.to_string());
     let found: Choices = if let (Some(begin), Some(end)) = (place(begin), place(end)) {
@@ -76,7 +76,7 @@ fn choices(range: &str, most: usize) -> Result<Choices, String> {
     if found.is_empty() { Err(format!("the range `[{range}]` is empty")) } else { Ok(found) }
 }
 
-/// Numbers from `begin` to `end`, both included, as wide as `begin` where that has a leading zero.
+/// Numbers from `begin` to `end`, both included, padded to the width of `begin` if that has a leading zero.
 fn numbers(begin: &str, end: &str, step: usize, most: usize) -> Result<Choices, String> {
     let begin = if begin.is_empty() { "0" } else { begin };
     let number = |bound: &str| {

@@ -1,4 +1,4 @@
-//! What the readers of an inventory share: its variables, remarks and problems.
+//! Shared by the readers of an inventory: its variables, remarks and problems.
 
 use super::data::Variable;
 use super::groups::Groups;
@@ -37,13 +37,13 @@ impl Reading<'_> {
         Some(variable)
     }
 
-    /// Whether a variable was refused as a template.
+    /// Whether a variable was refused because of its template.
     pub(super) fn needs_ansible(&self, host: usize, name: &str) -> bool {
         let found = self.groups.variable(host, name);
         found.is_some_and(|(variable, filled)| filled == Filled::NeedsAnsible || variable.value == Value::Vault)
     }
 
-    /// The text of the first of these variables that a host has. Empty ones count as absent, as for Ansible.
+    /// The text of the first of these variables that a host has. Empty ones count as absent, as in Ansible.
     pub(super) fn text(&mut self, host: usize, names: &[&str]) -> Option<FoundText> {
         let name =
             names.iter().find(|name| self.groups.written(host, name).is_some_and(|found| !found.value.is_empty()))?;

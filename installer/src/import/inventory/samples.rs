@@ -1,6 +1,6 @@
-//! Inventories of tests, which the reader and the real Ansible have to understand alike.
+//! Inventories for tests. The reader and the real Ansible have to read them alike.
 
-/// Cases of users, each reduced to what was read wrongly once: file and text.
+/// Cases of users, each reduced to the part that was once read wrongly: file and text.
 pub(super) const CASES: [(&str, &str); 11] = [
     (
         "flow.yaml",
@@ -153,7 +153,7 @@ kube_control_plane
 n2 ansible_host=192.0.2.2 ansible_become=t
 ",
     ),
-    // The port behind a name counts where the host is first named, and nowhere else.
+    // The port behind a name counts only on the line that names the host first.
     (
         "ports.ini",
         "\
@@ -171,7 +171,7 @@ n3:2023 ansible_host=192.0.2.3
 ansible_port=2222
 ",
     ),
-    // A host that is named as its group has its variables from the group.
+    // A host with the name of a group has its variables from the group.
     (
         "same-name.ini",
         "\
@@ -190,7 +190,7 @@ pub(super) fn case(name: &str) -> &'static str {
     CASES.iter().find(|(file, _)| *file == name).expect("a case").1
 }
 
-/// A folder as Kubespray's sample is laid out, three control planes and two workers, in own words.
+/// A folder with the layout of Kubespray's sample, three control planes and two workers, written from scratch.
 pub(super) const LAYOUT: [(&str, &str); 8] = [
     (
         "inventory.ini",

@@ -11,15 +11,15 @@ pub(super) const ADDRESS: [&str; 2] = ["ansible_host", "ansible_ssh_host"];
 const USER: [&str; 2] = ["ansible_user", "ansible_ssh_user"];
 const PORT: [&str; 2] = ["ansible_port", "ansible_ssh_port"];
 const KEY: [&str; 2] = ["ansible_ssh_private_key_file", "ansible_private_key_file"];
-/// In the order in which Ansible gives them to `ssh`, the first of which wins.
+/// In the order in which Ansible passes them to `ssh`, which lets the first one win.
 const ARGUMENTS: [&str; 3] = ["ansible_ssh_args", "ansible_ssh_common_args", "ansible_ssh_extra_args"];
 const SUDO_PASSWORDS: [&str; 3] = ["ansible_become_pass", "ansible_become_password", "ansible_sudo_pass"];
 
-/// The host through which others are reached.
+/// The jump host through which others are reached.
 pub(super) struct Jump {
     /// The bastion's index.
     host: usize,
-    /// As `ssh -J` takes it.
+    /// The text that `ssh -J` takes.
     way: String,
     key: Option<String>,
 }
@@ -47,13 +47,13 @@ impl Reading<'_> {
         Some(Jump { host, way, key: self.text(host, &KEY).map(|found| found.text) })
     }
 
-    /// How a host is reached whose address in the cluster is `address`.
+    /// The SSH settings of a host whose address in the cluster is `address`.
     pub(super) fn ssh(&mut self, host: usize, address: Option<IpAddr>, jump: Option<&Jump>) -> Ssh {
         let sudo = self.sudo(host);
         if self.is_local(host) {
             return Ssh { connection: Some(Connection::Local), sudo, ..Ssh::default() };
         }
-        // Ansible connects by the name where nothing else is said.
+        // Ansible connects by the host's name if no address is given.
         let connected = self.text(host, &ADDRESS).map(|found| found.text);
         let connected = connected.unwrap_or_else(|| self.groups.data.hosts[host].name.clone());
         let mut said = Arguments::default();
@@ -68,7 +68,7 @@ impl Reading<'_> {
             && let Some(jump) = jump.filter(|jump| jump.host != host)
         {
             said.jump = Some(jump.way.clone());
-            // Kubespray goes through the bastion with the key for the host.
+            // Kubespray connects to the bastion with the key for the host.
             said.jump_key = jump.key.clone().or_else(|| key.clone());
         }
         Ssh {
@@ -130,7 +130,7 @@ impl Reading<'_> {
 }
 
 impl Arguments {
-    /// These arguments, completed by those of `later`.
+    /// These arguments; those of `later` fill the gaps.
     fn or(self, later: Self) -> Self {
         let (jump, jump_key) =
             if self.jump.is_some() { (self.jump, self.jump_key) } else { (later.jump, later.jump_key) };

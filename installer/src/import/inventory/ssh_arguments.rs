@@ -13,7 +13,7 @@ const WITH_VALUE: &str = "BbcDEeFIiJLlmOopPQRSWw";
 /// Programs that carry a connection's bytes, as `nc %h %p` does.
 const RELAYS: [&str; 4] = ["nc", "netcat", "ncat", "nc.openbsd"];
 
-/// What arguments of `ssh` say.
+/// The settings in arguments of `ssh`.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Arguments {
     /// The hosts to go through, as `ssh -J` takes them.
@@ -66,7 +66,7 @@ struct Line {
     command: Vec<String>,
 }
 
-/// Reads the words behind `ssh`. The first of several equal options counts, as for `ssh`. What is not taken over goes into `left`.
+/// Reads the words behind `ssh`. The first of several equal options counts, as in `ssh`. Options that are not taken over go into `left`.
 fn command_line(words: &[String], left: &mut Vec<String>) -> Result<Line, String> {
     let mut line = Line::default();
     let mut words = words.iter();
@@ -175,7 +175,7 @@ fn proxy_command(command: &str, left: &mut Vec<String>) -> Result<(String, Optio
     let destination =
         line.destination.filter(|_| (line.forwards && line.command.is_empty()) || relays).ok_or_else(refused)?;
     let jump = jump_of(&destination, line.found.user.as_deref(), line.found.port.as_deref());
-    // Without a key, `ssh -J` goes through several hosts as well.
+    // Without a key, `ssh -J` can go through several hosts as well.
     let jump = line.found.jump.map_or_else(|| jump.clone(), |before| format!("{before},{jump}"));
     if jump.contains(',') && line.found.key.is_some() {
         return Err(refused());

@@ -14,7 +14,7 @@ pub(super) enum Stack {
 }
 
 impl Stack {
-    /// Those of the cluster, as the variables of this host say it.
+    /// The families of the cluster, from the variables of this host.
     pub(super) fn of(reading: &mut Reading<'_>, host: usize) -> Self {
         let mut is_on = |name: &str, usual: bool| {
             let found = reading.value(host, name).filter(|found| !found.value.is_empty());

@@ -4,19 +4,19 @@ use super::value::{Node, Value};
 
 /// A limit on variables that name each other.
 const DEEPEST: usize = 20;
-/// The longest text that is put together.
+/// The longest text that a template may produce.
 const LONGEST: usize = 10_000;
 
 /// Whether a value could be filled in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Filled {
-    /// It has no template left.
+    /// It has no templates any more.
     Whole,
     /// It has a template that only Ansible can fill in.
     NeedsAnsible,
 }
 
-/// Fills in the values of other variables. `known` gives them as they are written.
+/// Fills in the values of other variables. `known` returns them unfilled, as they are written.
 pub(super) fn fill(value: &Value, known: &dyn Fn(&str) -> Option<Value>) -> (Value, Filled) {
     match filled(value, known, 0) {
         Some(value) => (value, Filled::Whole),
@@ -53,7 +53,7 @@ fn in_text(text: &str, known: &dyn Fn(&str) -> Option<Value>, depth: usize) -> O
             return None;
         }
         let value = filled(&known(name)?, known, depth + 1)?;
-        // Alone, a template has the type of what it names.
+        // A template alone has the type of its variable.
         if before.is_empty() && after.is_empty() && whole.is_empty() {
             return Some(value);
         }

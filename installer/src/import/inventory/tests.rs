@@ -51,7 +51,7 @@ kube_node
 calico_rr
 ";
 
-/// What is read, one line a host, and the remarks; or the problems.
+/// The result of reading: the hosts, one on each line, and the remarks; or the problems.
 fn read(text: &str) -> String {
     let imported = match parse(text, &resolver) {
         Ok(imported) => imported,
@@ -60,7 +60,7 @@ fn read(text: &str) -> String {
     shown(&imported)
 }
 
-/// The hosts, one a line, what is common to them, the settings, and the remarks.
+/// The hosts, one on each line, then their common settings, the cluster's settings, and the remarks.
 pub(super) fn shown(imported: &Imported) -> String {
     let flow = |value: &Ssh| serde_json::to_string(value).unwrap().replace('"', "");
     let host = |host: &HostSpec| {
@@ -320,7 +320,7 @@ proptest! {
         let _ = parse(&text, &resolver);
     }
 
-    /// The hosts and roles that were written are those that are read.
+    /// The hosts and roles that are read are the ones that were written.
     #[test]
     fn roles_come_from_groups(roles in prop::collection::vec(1_u8..8, 1..20)) {
         let groups = [(1, "kube_control_plane"), (2, "etcd"), (4, "kube_node")];

@@ -1,6 +1,6 @@
 //! Inventories in YAML and JSON: groups that hold `hosts`, `vars` and `children`.
 //!
-//! As `plugins/inventory/yaml.py` of ansible-core 2.19.
+//! Source: `plugins/inventory/yaml.py` of ansible-core 2.19.
 
 use std::sync::Arc;
 
@@ -41,7 +41,7 @@ impl Reader<'_> {
         self.problems.add(&place, message);
     }
 
-    /// Reads a group and those below it; gives its index.
+    /// Reads a group and the groups below it; returns its index.
     fn group(&mut self, name: &str, node: &Node, depth: usize) -> Option<usize> {
         if name.is_empty() || depth > DEEPEST {
             self.problem(node.line, "a group has no name, or is nested too deeply");
@@ -75,7 +75,7 @@ impl Reader<'_> {
         Some(index)
     }
 
-    /// The entries of a section, where a single name stands for an entry without a value.
+    /// The entries of a section. A single name means an entry without a value.
     fn entries(&mut self, section: &Node) -> Vec<(String, Node)> {
         match &section.value {
             Value::Null => Vec::new(),

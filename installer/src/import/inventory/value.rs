@@ -1,4 +1,4 @@
-//! Values of variables as Ansible has them: those of Python, written in an INI file's literals, in YAML 1.1 or in JSON.
+//! Values of variables as Ansible has them: Python's values, from the literals of an INI file, from YAML 1.1 or from JSON.
 
 /// A value of a variable.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,7 +23,7 @@ pub(crate) struct Node {
 }
 
 impl Value {
-    /// What Python's `str` makes of a plain value; `None` for lists, mappings, null and what is encrypted.
+    /// The text that Python's `str` makes of a plain value; `None` for lists, mappings, null and encrypted values.
     pub(crate) fn text(&self) -> Option<String> {
         match self {
             Self::Text(text) => Some(text.clone()),
@@ -35,12 +35,12 @@ impl Value {
         }
     }
 
-    /// The text where there is one that is not empty.
+    /// The text, if there is one and it is not empty.
     pub(crate) fn filled_text(&self) -> Option<String> {
         self.text().filter(|text| !text.is_empty())
     }
 
-    /// Whether nothing is said: null, or an empty text, list or mapping.
+    /// Whether it says nothing: null, or an empty text, list or mapping.
     pub(crate) fn is_empty(&self) -> bool {
         match self {
             Self::Null => true,
@@ -73,7 +73,7 @@ impl Value {
         }
     }
 
-    /// As JSON; null for what is encrypted and for numbers that JSON has not.
+    /// The value as JSON; null for encrypted values and for numbers that JSON cannot express.
     pub(crate) fn json(&self) -> serde_json::Value {
         match self {
             Self::Null | Self::Vault => serde_json::Value::Null,
@@ -104,7 +104,7 @@ impl Value {
     }
 }
 
-/// As Python writes it: a fraction or an exponent of two digits.
+/// A number in Python's form: with a fraction, or with an exponent of at least two digits.
 fn float(number: f64) -> String {
     let text = format!("{number:?}");
     let Some((mantissa, exponent)) = text.split_once('e') else { return text };
@@ -112,7 +112,7 @@ fn float(number: f64) -> String {
     format!("{mantissa}e{sign}{digits:0>2}")
 }
 
-/// Puts an entry into a mapping, in the place of an earlier one of this key.
+/// Puts an entry into a mapping; it replaces an earlier one of this key.
 pub(super) fn insert(entries: &mut Vec<(String, Node)>, key: String, node: Node) {
     match entries.iter_mut().find(|(name, _)| *name == key) {
         Some((_, earlier)) => *earlier = node,

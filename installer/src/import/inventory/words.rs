@@ -3,7 +3,7 @@
 /// The text after `#` in a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Comments {
-    /// It is skipped, also behind a word without a space between.
+    /// It is skipped, even directly behind a word.
     Skipped,
     /// It is text like any other.
     Kept,

@@ -130,7 +130,7 @@ impl<'a> Loader<'a> {
             let Some(name) = name else {
                 return Err(YamlError { line: key.line, message: "a key is a list or a mapping".to_owned() });
             };
-            // The line of the key, where a reader looks.
+            // The line of the key, where a person looks for the entry.
             node.line = key.line;
             insert(&mut own, name, node);
         }
@@ -156,14 +156,14 @@ impl<'a> Loader<'a> {
             }
             None if style != ScalarStyle::Plain => Ok(Value::Text(text.to_owned())),
             None if self.json => Ok(json_scalar(text)),
-            // YAML 1.1 gives `=` a type of its own, which loaders do not implement.
+            // In YAML 1.1 `=` has a type of its own, which loaders do not implement.
             None if text == "=" => Err(YamlError { line, message: "`=` alone is not a value; quote it".to_owned() }),
             None => Ok(plain(text)),
         }
     }
 }
 
-/// Takes over the entries of what a merge key names; among several, the first wins.
+/// Adds the entries of the mappings that a merge key names; the first of several wins.
 fn merge(merged: &mut Vec<(String, Node)>, node: Node) -> Result<(), YamlError> {
     let line = node.line;
     match node.value {
@@ -193,7 +193,7 @@ fn json_scalar(text: &str) -> Value {
     }
 }
 
-/// What YAML 1.1 takes a scalar without quotation marks for.
+/// The value of a scalar without quotation marks in YAML 1.1.
 fn plain(text: &str) -> Value {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => return Value::Null,

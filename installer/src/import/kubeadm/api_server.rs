@@ -34,11 +34,11 @@ impl Import<'_> {
         if given.get("authorization-mode").is_some_and(|modes| modes.all() == ["Node,RBAC"]) {
             given.remove("authorization-mode");
         }
-        // Flags of the audit log are kinstall's own where there is one.
+        // Flags of the audit log are kinstall's own if the cluster has an audit log.
         let usual = ClusterSpec { security: self.spec.security, ..ClusterSpec::default() };
         let extra_args = self.extra_args(&place, Program::ApiServer, given, &flags_of(Program::ApiServer, &usual));
         self.spec.api_server.extra_args = extra_args;
-        // kinstall's own volumes come back with what they are for.
+        // kinstall's own volumes are made again together with the settings that need them.
         let own = own_volumes(&self.spec);
         volumes.retain(|volume| !own.contains(volume));
         self.spec.api_server.extra_volumes = volumes;
@@ -48,7 +48,7 @@ impl Import<'_> {
         self.rest(section);
     }
 
-    /// Flags that kinstall gives for what kubelets are told, which is read later.
+    /// Removes flags that kinstall derives from the kubelets' settings, which are read later.
     pub(super) fn leave_out_what_follows(&mut self) {
         let ClusterSpec { security, kubelet, .. } = self.spec.clone();
         let own = flags_of(Program::ApiServer, &ClusterSpec { security, kubelet, ..ClusterSpec::default() });
@@ -59,7 +59,7 @@ impl Import<'_> {
         match given.get("encryption-provider-config").map(|path| path.all().join(",")) {
             Some(path) if path == ENCRYPTION_PATH => drop(given.remove("encryption-provider-config")),
             None if self.is_of_kinstall => self.spec.security.encryption_at_rest = Switch::Disabled,
-            // Another file is named with the other flags that cannot be given.
+            // Another file is reported later, with the other flags that cannot be given.
             _ => {}
         }
     }
@@ -160,7 +160,7 @@ impl Import<'_> {
         }
     }
 
-    /// The files beside the configuration that it names.
+    /// The files that the configuration names in the same folder.
     fn admission_files(&mut self, place: &str, folder: &str, configuration: &Fields) {
         let mut files = BTreeMap::new();
         for path in configuration.values().flat_map(texts) {

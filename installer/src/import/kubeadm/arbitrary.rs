@@ -1,4 +1,4 @@
-//! Clusters as tests draw them.
+//! Random clusters for tests.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::config::{
 };
 use crate::pki::{Authority, PrivateKey};
 
-/// An audit policy that a site may have.
+/// An example of a site's audit policy.
 pub const AUDIT_POLICY: &str = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- level: Metadata\n";
 
 fn text() -> impl Strategy<Value = String> {
@@ -117,7 +117,7 @@ fn api_server() -> impl Strategy<Value = ApiServer> {
         })
 }
 
-/// Clusters of one host with settings of every kind that kubeadm is told.
+/// Clusters of one host, with settings of every kind that kubeadm is given.
 pub fn spec() -> impl Strategy<Value = ClusterSpec> {
     let kubelet = prop_oneof![
         Just(serde_json::json!({})),
@@ -166,7 +166,7 @@ pub fn spec() -> impl Strategy<Value = ClusterSpec> {
             spec.etcd = EtcdSpec { external };
             spec.api.certificate_sans = sans;
             spec.api.certificate_sans.dedup();
-            // What the facts of a host decide otherwise.
+            // Without it, the facts of a host would decide.
             spec.api.address = Some("10.0.0.5".parse().unwrap());
             spec.filled_in()
         },

@@ -69,7 +69,7 @@ impl Import<'_> {
 
     fn endpoint(&mut self, section: &mut Section) -> Result<(), KubeadmError> {
         let Some(text) = section.text("controlPlaneEndpoint") else { return Ok(()) };
-        // An address of IPv6 has colons too, and a port only behind brackets.
+        // An IPv6 address has colons too; a port can only follow brackets.
         let has_port = text.parse::<IpAddr>().is_err() && !text.ends_with(']');
         let split = text.rsplit_once(':').filter(|_| has_port);
         let (host, port) = split.map_or((text.as_str(), None), |(host, port)| (host, Some(port)));
@@ -103,7 +103,7 @@ impl Import<'_> {
         let files = ["caFile", "certFile", "keyFile"].map(|field| external.text(field));
         let own = etcd_layout::client_url(IpAddr::from([127, 0, 0, 1]));
         if let [Some(ca_file), Some(certificate_file), Some(key_file)] = files {
-            // What kinstall writes of an etcd beside each API server.
+            // kinstall writes this for an etcd beside each API server.
             if endpoints != [own] {
                 self.spec.etcd.external = Some(ExternalEtcd { endpoints, ca_file, certificate_file, key_file });
             }
@@ -113,7 +113,7 @@ impl Import<'_> {
         }
         self.rest(external);
         let mut local = section.section("local");
-        // It is there in kinstall's own etcd too.
+        // kinstall's own etcd has it too.
         let is_usual = local.text("dataDir").is_none_or(|directory| directory == etcd_layout::DATA_DIRECTORY);
         if !is_usual || !local.left().is_empty() {
             self.remark(section.place("local"), "left out: etcd is a service that kinstall sets up");
@@ -136,7 +136,7 @@ impl Import<'_> {
 }
 
 impl Import<'_> {
-    /// The sizes of nodes' parts: one flag where pods have one family, and one for each family else.
+    /// The sizes of the nodes' networks: one flag if pods have one family, or one flag for each family.
     fn node_parts(&mut self, place: &str, given: &mut Flags) {
         let main = self.spec.network.pod_cidr.first().family();
         for (flag, family) in [
@@ -158,7 +158,7 @@ impl Import<'_> {
     }
 }
 
-/// A text of a form of its own.
+/// A text that has to have a certain form.
 pub(super) fn read<T: std::str::FromStr<Err = TextError>>(
     section: &Section,
     field: &str,
@@ -171,7 +171,7 @@ pub(super) fn wrong(section: &Section, field: &str, value: &str, expected: &str)
     KubeadmError::Value { place: section.place(field), value: value.to_owned(), expected: format!("not {expected}") }
 }
 
-/// Names and addresses that need not be said, because kinstall and kubeadm put them into the certificate themselves.
+/// Whether kinstall and kubeadm put this name or address into the certificate anyway.
 pub(super) fn is_put_in_anyway(spec: &ClusterSpec, san: &str) -> bool {
     san == spec.api_name()
         || ["127.0.0.1", "localhost"].contains(&san)

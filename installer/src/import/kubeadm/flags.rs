@@ -6,7 +6,7 @@ use super::{Import, Section};
 use crate::config::{ExtraVolume, FlagValue, Flags, owned};
 use crate::kube_types::{Program, unknown_flag};
 
-/// Takes `extraArgs` out of a section.
+/// Removes `extraArgs` from a section and returns it.
 pub(super) fn take(section: &mut Section, field: &str) -> Flags {
     let mut flags = Flags::new();
     match section.take(field) {
@@ -26,18 +26,18 @@ pub(super) fn take(section: &mut Section, field: &str) -> Flags {
     flags
 }
 
-/// The only value of a flag, taken out.
+/// Removes a flag and returns its only value.
 pub(super) fn take_one(flags: &mut Flags, name: &str) -> Option<String> {
     flags.remove(name).map(|value| value.all().join(","))
 }
 
-/// The parts of a flag that is a list, separated by commas, taken out.
+/// Removes a flag and returns the parts of its list, which commas separate.
 pub(super) fn take_list(flags: &mut Flags, name: &str) -> Vec<String> {
     let text = take_one(flags, name).unwrap_or_default();
     text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
 }
 
-/// `feature-gates`, taken out.
+/// Removes `feature-gates` and returns them.
 pub(super) fn take_gates(flags: &mut Flags) -> std::collections::BTreeMap<String, bool> {
     let parts = take_list(flags, "feature-gates");
     let gate = |part: &String| {
@@ -57,7 +57,7 @@ pub(super) fn take_volumes(section: &mut Section) -> Vec<ExtraVolume> {
             name: text("name")?,
             mount_path: text("mountPath").filter(|path| *path != host_path),
             host_path,
-            // kubeadm's own default lets the program write.
+            // kubeadm's own default is writable.
             read_only: entry["readOnly"].as_bool().unwrap_or(false),
             path_type: text("pathType"),
         })
@@ -66,7 +66,7 @@ pub(super) fn take_volumes(section: &mut Section) -> Vec<ExtraVolume> {
 }
 
 impl Import<'_> {
-    /// Those of the remaining flags that can be given, without those that `usual` has alike.
+    /// The remaining flags that cluster.yaml can give, without those that are equal in `usual`.
     pub(super) fn extra_args(&mut self, place: &str, program: Program, flags: Flags, usual: &Flags) -> Flags {
         let mut kept = Flags::new();
         for (name, value) in flags {

@@ -1,7 +1,7 @@
-//! kubeadm's configuration, as people have it, turned into a cluster.yaml: `ClusterConfiguration` and `InitConfiguration` of v1beta2,
-//! v1beta3 and v1beta4, with the documents of the kubelet and of kube-proxy. What cannot be taken over is named in a [`Remark`].
+//! Turns kubeadm's configuration into a cluster.yaml: `ClusterConfiguration` and `InitConfiguration` of v1beta2, v1beta3 and v1beta4, with
+//! the documents of the kubelet and of kube-proxy. A [`Remark`] names what cannot be taken over.
 //!
-//! Each document is a [`Section`], out of which the fields are taken that mean something here. What is left in the end is named.
+//! Each document is a [`Section`]. The import takes out the fields that mean something here; remarks name the fields that remain.
 
 mod api_server;
 mod cluster;
@@ -21,15 +21,15 @@ use super::Settings;
 use crate::config::{ClusterSpec, Fields};
 use section::Section;
 
-/// Reads the content of a file that kubeadm's configuration names by its path on a host; `None` if it is not to be had.
+/// Reads the content of a file that kubeadm's configuration names by its path on a host; `None` if the file is not available.
 pub type ReadFile<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// What became of a file.
+/// The result of an import.
 #[derive(Debug)]
 pub struct Imported {
     /// The cluster.
     pub spec: ClusterSpec,
-    /// What was left out or understood in a way that is not plain.
+    /// What was left out, or understood in a way that is not obvious.
     pub remarks: Vec<Remark>,
 }
 
@@ -38,7 +38,7 @@ pub struct Imported {
 pub struct Remark {
     /// The field, such as `ClusterConfiguration.imageRepository`.
     pub place: String,
-    /// What became of it, and why.
+    /// What the import did with it, and why.
     pub message: String,
 }
 
@@ -49,7 +49,7 @@ pub enum KubeadmError {
     /// Not YAML.
     #[error("it is not valid YAML")]
     Syntax {
-        /// The parser's words.
+        /// The parser's error.
         source: serde_yaml::Error,
     },
     /// A version that this program does not know.
@@ -62,19 +62,19 @@ pub enum KubeadmError {
         /// Its version.
         found: String,
     },
-    /// A field that decides what the cluster is.
+    /// A field without which the cluster cannot be described.
     #[error("{place} is `{value}`, and that is {expected}")]
     Value {
         /// The field.
         place: String,
         /// What it has.
         value: String,
-        /// What is wrong with it.
+        /// What the field should be.
         expected: String,
     },
 }
 
-/// Reads the file at `path`, whose content is `text`. A file that it names lies beside it, or where it says.
+/// Reads the file at `path`, whose content is `text`. Files that it names are read beside it, or at the paths that it gives.
 pub fn read(path: &Path, text: &str) -> Result<super::Imported, super::ImportError> {
     let read_file = |named: &str| {
         let beside = Path::new(named).file_name().map(|name| path.with_file_name(name));
@@ -102,7 +102,7 @@ pub fn import(text: &str, read_file: ReadFile<'_>) -> Result<Imported, KubeadmEr
         is_of_kinstall: documents.iter().any(node::is_of_kinstall),
         node: node::Node::default(),
     };
-    // The node's address decides which names of certificates need not be said.
+    // The node's address decides which names in certificates are redundant.
     let order = ["InitConfiguration", "ClusterConfiguration", "KubeletConfiguration", "KubeProxyConfiguration"];
     let place = |document: &Fields| order.iter().position(|kind| *kind == kind_of(document)).unwrap_or(order.len());
     let mut documents = documents;
@@ -134,7 +134,7 @@ struct Import<'a> {
     spec: ClusterSpec,
     remarks: Vec<Remark>,
     read_file: ReadFile<'a>,
-    /// Whether kinstall wrote the file: then what it does not have is switched off.
+    /// Whether kinstall wrote the file. Features that are missing in it are then switched off.
     is_of_kinstall: bool,
     node: node::Node,
 }
@@ -173,7 +173,7 @@ impl Import<'_> {
         Ok(())
     }
 
-    /// Names what is left of a section.
+    /// Names the remaining fields of a section.
     fn rest(&mut self, section: Section) {
         for place in section.left() {
             self.remark(place, "left out: cluster.yaml has nothing like it");

@@ -11,23 +11,23 @@ use super::{Import, KubeadmError, Section, flags, kind_of};
 use crate::config::{DnsName, Fields, HostSpec, KubeProxyMode};
 use crate::kubeadm::{CRI_SOCKET, PATCHES_DIRECTORY};
 
-/// What a host is called whose file does not say it.
+/// The name of a host if the file does not give one.
 const UNNAMED: &str = "control-plane-1";
 
-/// What is said of the first control plane.
+/// Settings of the first control plane.
 #[derive(Default)]
 pub(super) struct Node {
     name: Option<String>,
     pub(super) address: Option<IpAddr>,
-    /// The one of the other IP family.
+    /// Its address of the other IP family.
     second_address: Option<IpAddr>,
     pub(super) port: Option<u16>,
     labels: BTreeMap<String, String>,
-    /// `None` if kubeadm's own taint holds.
+    /// `None` if kubeadm's own taint is used.
     taints: Option<Vec<String>>,
 }
 
-/// Whether kinstall wrote an `InitConfiguration`: nobody else lets no image be pulled and has the patches there.
+/// Whether kinstall wrote an `InitConfiguration`: only kinstall forbids pulling images and has its patches in that directory.
 pub(super) fn is_of_kinstall(document: &Fields) -> bool {
     let text = |map: &str, field: &str| document.get(map).and_then(|map| map[field].as_str());
     kind_of(document) == "InitConfiguration"
@@ -79,7 +79,7 @@ impl Import<'_> {
         if section.text("criSocket").is_some_and(|socket| !is_containerd(&socket)) {
             self.remark(section.place("criSocket"), "left out: kinstall uses the containerd of the bundle");
         }
-        // Images are there before the kubelet asks for them.
+        // Images are loaded before the kubelet asks for them.
         section.take("imagePullPolicy");
         section.take("imagePullSerial");
         if let Some(Value::Array(taints)) = section.take("taints") {
@@ -132,7 +132,7 @@ impl Import<'_> {
         }
     }
 
-    /// Lists the first control plane as a host where something is said of it that only a host can have.
+    /// Lists the first control plane as a host if it has settings that only a host entry can hold.
     pub(super) fn place_node(&mut self) {
         let Node { name, address, second_address, labels, taints, .. } = std::mem::take(&mut self.node);
         let own_taints: Vec<_> =
@@ -159,7 +159,7 @@ impl Import<'_> {
         if self.spec.etcd.external.is_none() {
             roles.insert(Role::Etcd);
         }
-        // Taints of its own stand instead of kubeadm's, which keeps pods away.
+        // Own taints replace kubeadm's taint, which keeps pods away.
         if taints.is_some_and(|taints| !taints.iter().any(|taint| is_of_control_planes(taint))) {
             roles.insert(Role::Worker);
         }
@@ -169,7 +169,7 @@ impl Import<'_> {
     }
 }
 
-/// Whether a socket is where containerd always listens; `/var/run` is `/run`.
+/// Whether a socket is the usual one of containerd; `/var/run` is `/run`.
 fn is_containerd(socket: &str) -> bool {
     let path = socket.trim_start_matches("unix://").trim_start_matches("/var");
     CRI_SOCKET.ends_with(path)
@@ -179,7 +179,7 @@ fn is_of_control_planes(taint: &str) -> bool {
     ["node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master"].iter().any(|key| taint.starts_with(key))
 }
 
-/// A taint as cluster.yaml writes it.
+/// A taint in the form of cluster.yaml.
 fn taint(value: &Value) -> Option<String> {
     let text = |key: &str| value[key].as_str().filter(|text| !text.is_empty());
     let of_value = text("value").map(|value| format!("={value}")).unwrap_or_default();

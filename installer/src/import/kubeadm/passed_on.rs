@@ -9,7 +9,7 @@ use crate::config::{Fields, IpFamily, KubeProxyMode, owned};
 use crate::kube_types::{Structure, flaws};
 use crate::kubeadm::own_kubelet_configuration;
 
-/// What kubeadm or kinstall writes into fields that cannot be given: no word is lost on these.
+/// Values that kubeadm or kinstall writes into fields that cannot be given. No remark is made about them.
 const USUAL_OF_KUBELET: [(&str, &str); 9] = [
     ("authentication.x509", r#"{"clientCAFile":"/etc/kubernetes/pki/ca.crt"}"#),
     ("authentication.anonymous", r#"{"enabled":false}"#),
@@ -50,7 +50,7 @@ impl Import<'_> {
 
     pub(super) fn kube_proxy(&mut self, mut section: Section) {
         let proxy = &mut self.spec.network.kube_proxy;
-        // A phase that is left out says that there is none, whatever its document says.
+        // If kube-proxy's phase is skipped there is no kube-proxy, whatever its document says.
         if proxy.mode == KubeProxyMode::None {
             return self
                 .remark("KubeProxyConfiguration", "left out: InitConfiguration.skipPhases leaves kube-proxy out");
@@ -87,7 +87,7 @@ impl Import<'_> {
         let usual = [("clientConnection.kubeconfig", r#""/var/lib/kube-proxy/kubeconfig.conf""#)];
         self.take_owned("KubeProxyConfiguration", &mut fields, owned::KUBE_PROXY, &usual);
         let mut fields = saying(without_switched_off(fields));
-        // Each host listens on all of its addresses without being told.
+        // Each host listens on all of its addresses by default.
         if fields.get("bindAddress").and_then(Value::as_str)
             == Some(if self.spec.network.main_family() == IpFamily::Ipv4 { "0.0.0.0" } else { "::" })
         {
@@ -96,7 +96,7 @@ impl Import<'_> {
         self.spec.network.kube_proxy.config = fields;
     }
 
-    /// Takes out the fields that cannot be given, and names those that are not as usual.
+    /// Removes the fields that cannot be given, and names those whose values are not the usual ones.
     fn take_owned(&mut self, kind: &str, fields: &mut Fields, owned: owned::Owned, usual: &[(&str, &str)]) {
         for (path, reason) in owned {
             let says = |value: &Value| !value.is_null() && value.as_str() != Some("");
@@ -112,7 +112,7 @@ impl Import<'_> {
         }
     }
 
-    /// Takes out what no Kubernetes that is known takes, and names it.
+    /// Removes the fields that no known version of Kubernetes takes, and names them.
     pub(super) fn leave_out_what_is_unknown(&mut self) {
         for (structure, kind) in
             [(Structure::Kubelet, "KubeletConfiguration"), (Structure::KubeProxy, "KubeProxyConfiguration")]
@@ -136,7 +136,8 @@ impl Import<'_> {
     }
 }
 
-/// The fields that say something: `kubeadm config print` writes many that have no value, or none but the zero that stands for the default.
+/// The fields that say something. `kubeadm config print` also writes many fields without a value, or with the zero that stands for the
+/// default.
 fn saying(fields: Fields) -> Fields {
     let says = |(name, value): (String, Value)| {
         let value = match value {
@@ -155,8 +156,8 @@ fn saying(fields: Fields) -> Fields {
     fields.into_iter().filter_map(says).collect()
 }
 
-/// What is off in kube-proxy where nothing is said, and rates that are zero: `kubeadm config print` writes them too. A field that is on
-/// where nothing is said, such as `localhostNodePorts`, stays.
+/// The fields without those that are off by default in kube-proxy, and without rates that are zero: `kubeadm config print` writes them too.
+/// A field that is on by default, such as `localhostNodePorts`, stays.
 fn without_switched_off(fields: Fields) -> Fields {
     let says = |(name, value): (String, Value)| match value {
         Value::Bool(false) if name != "localhostNodePorts" => None,
@@ -167,7 +168,7 @@ fn without_switched_off(fields: Fields) -> Fields {
     fields.into_iter().filter_map(says).collect()
 }
 
-/// The same for settings of logs, where zero is the default too.
+/// The same for the settings of logs, in which zero is the default too.
 fn saying_of_logging(fields: Fields) -> Fields {
     let inner = |(name, value)| match value {
         Value::Object(inner) => (name, Value::Object(saying_of_logging(inner))),

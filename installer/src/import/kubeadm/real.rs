@@ -1,4 +1,5 @@
-//! kubeadm itself reads what is written for it: each of the lab's versions judges configurations with settings of every kind.
+//! Lets kubeadm itself read the configuration that kinstall writes: each of the lab's versions validates configurations with settings of
+//! every kind.
 //!
 //! `KINSTALL_KUBEADM` names the programs, separated by colons; ci/test takes them from the lab's cache.
 
@@ -15,17 +16,17 @@ use crate::inputs::Inputs;
 use crate::kubeadm::configuration;
 use crate::topology::Topology;
 
-/// How many clusters each version judges.
+/// How many clusters each version validates.
 const CLUSTERS: usize = 25;
 
-/// What kubeadm says against a configuration; `None` if it takes it without a word.
+/// kubeadm's objection to a configuration; `None` if kubeadm accepts it without a message.
 fn objection(kubeadm: &Path, file: &Path) -> Option<String> {
     let config = |arguments: &[&str]| Command::new(kubeadm).arg("config").args(arguments).arg(file).output().unwrap();
     let can_validate =
         String::from_utf8_lossy(&Command::new(kubeadm).args(["config", "--help"]).output().unwrap().stdout)
             .lines()
             .any(|line| line.trim_start().starts_with("validate "));
-    // Before `validate` came with 1.26, `migrate` read a file in the same way, and warned of what it did not know.
+    // `validate` came with 1.26. Before that, `migrate` read a file in the same way, and warned about unknown fields.
     let output = if can_validate {
         config(&["validate", "--config"])
     } else {
@@ -64,7 +65,7 @@ fn kubeadm_takes_what_is_written_for_it() {
                 panic!("kubeadm {version} objects: {objection}\n{text}");
             }
         }
-        // It is not a judge that takes everything.
+        // kubeadm does not accept everything.
         let text = fs_err::read_to_string(&file).unwrap().replacen("controlPlaneEndpoint:", "controlPlaneEndpont:", 1);
         fs_err::write(&file, text).unwrap();
         assert!(objection(&kubeadm, &file).is_some(), "kubeadm {version} takes a field that it does not know");

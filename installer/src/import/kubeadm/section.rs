@@ -1,4 +1,4 @@
-//! A map of kubeadm's configuration, out of which fields are taken one after the other.
+//! A map of kubeadm's configuration; fields are taken out of it one after another.
 
 use serde_json::Value;
 
@@ -14,17 +14,17 @@ impl Section {
         Self { place: place.to_owned(), fields }
     }
 
-    /// Where a field of it is, such as `ClusterConfiguration.networking.podSubnet`.
+    /// The place of a field, such as `ClusterConfiguration.networking.podSubnet`.
     pub(super) fn place(&self, field: &str) -> String {
         format!("{}.{field}", self.place)
     }
 
-    /// A field that says something.
+    /// Removes and returns a field that is not null.
     pub(super) fn take(&mut self, field: &str) -> Option<Value> {
         self.fields.remove(field).filter(|value| !value.is_null())
     }
 
-    /// A text, or a number or truth as text; not an empty one. Other values stay where they are and are named in the end.
+    /// Removes and returns a text, or a number or truth value as text, that is not empty. Other values stay, and are named at the end.
     pub(super) fn text(&mut self, field: &str) -> Option<String> {
         let text = match self.fields.get(field)? {
             Value::String(text) => text.clone(),
@@ -37,7 +37,7 @@ impl Section {
         Some(text).filter(|text| !text.is_empty())
     }
 
-    /// A map below; an empty one where there is none.
+    /// Removes and returns a nested map; empty if there is none.
     pub(super) fn section(&mut self, field: &str) -> Self {
         let place = self.place(field);
         match self.fields.get(field) {
@@ -48,7 +48,7 @@ impl Section {
         Self { place, fields }
     }
 
-    /// A list of texts.
+    /// Removes and returns a list of texts.
     pub(super) fn texts(&mut self, field: &str) -> Vec<String> {
         let Some(Value::Array(values)) = self.fields.get(field) else { return Vec::new() };
         let texts: Option<Vec<_>> = values.iter().map(|value| value.as_str().map(str::to_owned)).collect();
@@ -58,12 +58,12 @@ impl Section {
         texts.unwrap_or_default()
     }
 
-    /// All of it.
+    /// All remaining fields.
     pub(super) fn into_fields(self) -> Fields {
         self.fields
     }
 
-    /// The places of what says something and was not taken.
+    /// The places of fields that say something and were not taken.
     pub(super) fn left(self) -> Vec<String> {
         let is_empty = |value: &Value| match value {
             Value::Null => true,

@@ -11,7 +11,7 @@ use crate::kube_types::Program;
 use crate::kubeadm::{configuration, control_plane_files, flags_of};
 use crate::topology::Topology;
 
-/// What public kubeadm files set most often, in one.
+/// The settings that public kubeadm files contain most often, in one file.
 const PUBLIC: &str = include_str!("tests/public.yaml");
 
 fn imported(text: &str, files: &[(&str, &str)]) -> Imported {
@@ -119,7 +119,7 @@ fn kubeadms_own_defaults_say_nothing() {
     assert_eq!(found.spec.network.kube_proxy, KubeProxy::default());
 }
 
-/// A flag that cluster.yaml gives as kinstall does anyway is not a setting of the site's.
+/// A flag in cluster.yaml that kinstall sets to the same value anyway is not a setting of the site's.
 fn without_what_is_said_anyway(mut spec: ClusterSpec) -> ClusterSpec {
     let usual = ClusterSpec { security: spec.security, ..ClusterSpec::default() };
     for (program, flags) in [
@@ -136,7 +136,7 @@ fn without_what_is_said_anyway(mut spec: ClusterSpec) -> ClusterSpec {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
-    /// What kinstall writes for kubeadm, imported, is the same cluster, in each form that kubeadm has.
+    /// kinstall's configuration for kubeadm, imported again, is the same cluster, in each version of kubeadm's form.
     #[test]
     fn what_is_written_for_kubeadm_is_read_back(spec in spec(), version in proptest::sample::select(&["1.25.2", "1.30.14", "1.31.14", "1.36.3"][..])) {
         let spec = without_what_is_said_anyway(spec);

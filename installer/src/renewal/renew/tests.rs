@@ -14,8 +14,8 @@ use crate::pki::{Authority, Identity, PrivateKey, Usage};
 
 const PKI: &str = "etc/kubernetes/pki";
 
-/// What kubeadm, the kubelet, containerd and etcd do, as far as a renewal sees it. A command that has the words in the root's
-/// `cut` fails.
+/// What kubeadm, the kubelet, containerd and etcd do, as far as a renewal notices. A command that contains the words in the root's `cut`
+/// fails.
 fn programs(root: &Path, command: &Command) -> Option<String> {
     let said = command.to_string();
     if fs::read_to_string(root.join("cut")).is_ok_and(|words| said.contains(&words)) {
@@ -40,7 +40,7 @@ fn programs(root: &Path, command: &Command) -> Option<String> {
         }
         ("crictl", [.., "--state=running", label]) => Some(container(root, label.rsplit('=').next().unwrap())),
         ("crictl", [.., "stop", _, id]) => {
-            // As long as it was, and one longer: another id each time.
+            // The new id is one `+` longer, so it is a new one each time.
             let name = id.trim_end_matches('+');
             fs::write(root.join(name), format!("{}+", &id[name.len()..])).unwrap();
             None
@@ -62,7 +62,7 @@ fn programs(root: &Path, command: &Command) -> Option<String> {
     }
 }
 
-/// The id of the container that runs by this name; it was restarted where it ends with `+`.
+/// The id of the running container with this name; each `+` at its end is a restart.
 fn container(root: &Path, name: &str) -> String {
     format!("{name}{}", fs::read_to_string(root.join(name)).unwrap_or_default())
 }
@@ -82,7 +82,7 @@ fn signed(root: &Path, name: &str, names: &[String]) -> (String, String) {
     (pair.certificate, pair.key.to_pem())
 }
 
-/// As kubeadm does it in its directory of certificates: with the names of the one there, or else those of the configuration.
+/// Issues a certificate as kubeadm does in its directory: with the names of the existing one, or else with those of the configuration.
 fn issue(root: &Path, name: &str) {
     let aside = root.join("etc/kubernetes/renewal");
     let configuration = fs::read_to_string(aside.join("kubeadm.yaml")).unwrap();
@@ -130,7 +130,7 @@ fn bench() -> Bench {
     bench
 }
 
-/// Renews as `c1`; what was planned, and what came of it.
+/// Renews as `c1`; returns what was planned, and the result.
 fn renew(bench: &Bench, selection: &Selection) -> (RenewalReport, anyhow::Result<()>) {
     let (cluster, notes) = (Cluster::of_three_and_two(), Notes::default());
     let topology = cluster.seen_from("c1");

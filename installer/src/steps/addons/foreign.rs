@@ -1,11 +1,11 @@
-//! What others have put beside an add-on: objects in its namespace, and objects of the kinds that it defined.
+//! What others have put beside an add-on: objects in its namespace, and objects of kinds that the add-on defined.
 
 use super::kept::{KeptAddon, ObjectName};
 use crate::kubectl::Kubectl;
 
-/// What is named in a reason.
+/// The number of objects that a reason names.
 const SHOWN: usize = 3;
-/// What Kubernetes puts into every namespace, or keeps about what runs there.
+/// Objects that Kubernetes puts into every namespace, or keeps about what runs there.
 const OF_KUBERNETES: [(&str, Option<&str>); 6] = [
     ("ServiceAccount", Some("default")),
     ("ConfigMap", Some("kube-root-ca.crt")),
@@ -14,10 +14,10 @@ const OF_KUBERNETES: [(&str, Option<&str>); 6] = [
     ("EndpointSlice", None),
     ("Lease", None),
 ];
-/// One line for each object, and nothing of what it holds: some are secrets.
+/// One line for each object, without its content: some objects are secrets.
 const COLUMNS: &str = "jsonpath={range .items[*]}{.apiVersion}{\"\\t\"}{.kind}{\"\\t\"}{.metadata.namespace}{\"\\t\"}{.metadata.name}{\"\\t\"}{.metadata.ownerReferences[0].kind}{\"\\n\"}{end}";
 
-/// Why `object`, a namespace or a definition of a kind, is not the add-on's alone, where it is not.
+/// Why `object`, a namespace or a definition of a kind, does not belong to the add-on alone; `None` if it does.
 pub fn of(api: &Kubectl<'_>, object: &ObjectName, kept: &KeptAddon) -> anyhow::Result<Option<String>> {
     let listed = match object.kind.as_str() {
         "CustomResourceDefinition" => of_kind(api, object)?,
@@ -29,7 +29,7 @@ pub fn of(api: &Kubectl<'_>, object: &ObjectName, kept: &KeptAddon) -> anyhow::R
     })
 }
 
-/// All objects of a kind; if the API does not tell, what it says.
+/// All objects of a kind; if the API does not list them, its message.
 fn of_kind(api: &Kubectl<'_>, definition: &ObjectName) -> anyhow::Result<Result<String, String>> {
     if !api.has_object(&definition.to_object())? {
         return Ok(Ok(String::new()));
@@ -37,7 +37,7 @@ fn of_kind(api: &Kubectl<'_>, definition: &ObjectName) -> anyhow::Result<Result<
     api.ask(&["get", &definition.name, "--all-namespaces", "--ignore-not-found", "--output", COLUMNS])
 }
 
-/// All objects in a namespace that can be deleted; if the API does not tell, what it says.
+/// All objects in a namespace that can be deleted; if the API does not list them, its message.
 fn in_namespace(api: &Kubectl<'_>, namespace: &str) -> anyhow::Result<Result<String, String>> {
     let kinds = match api.ask(&["api-resources", "--namespaced", "--verbs=list,delete", "--output=name"])? {
         Ok(kinds) => kinds.split_whitespace().collect::<Vec<_>>().join(","),
@@ -46,7 +46,7 @@ fn in_namespace(api: &Kubectl<'_>, namespace: &str) -> anyhow::Result<Result<Str
     api.ask(&["get", &kinds, "--namespace", namespace, "--ignore-not-found", "--output", COLUMNS])
 }
 
-/// The objects that neither the add-on applied, nor anything that it runs owns, nor Kubernetes has there anyway.
+/// The objects that the add-on did not apply, that nothing of the add-on owns, and that are not Kubernetes' own.
 fn strangers(lines: &str, kept: &KeptAddon) -> Vec<ObjectName> {
     let object = |line: &str| {
         let fields: Vec<_> = line.split('\t').collect();

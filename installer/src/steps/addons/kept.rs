@@ -1,5 +1,5 @@
-//! The list of what each add-on applied, kept in the cluster: a `ConfigMap` for each add-on, so that whichever host leads knows what to
-//! change and what to remove.
+//! The list of the objects that each add-on applied, kept in the cluster: one `ConfigMap` for each add-on. So any host that leads knows
+//! what to change and what to remove.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ const NAMESPACE: &str = "kube-system";
 const LABELS: &str = "app.kubernetes.io/managed-by=kinstall,app.kubernetes.io/component=addon";
 const KEY: &str = "applied.json";
 
-/// What kinstall applied for an add-on.
+/// An add-on that kinstall applied.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct KeptAddon {
@@ -24,27 +24,27 @@ pub struct KeptAddon {
     pub name: String,
     /// Its version in the bundle.
     pub version: String,
-    /// How far it came.
+    /// How far it got.
     pub state: AddonState,
     /// Of all objects, with the settings of cluster.yaml.
     pub digest: Digest,
-    /// What may be in the cluster of it, in the order of application.
+    /// The objects of it that the cluster may have, in the order of application.
     pub objects: Vec<ObjectName>,
 }
 
-/// How far an add-on came.
+/// How far an add-on got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AddonState {
-    /// Its objects are being applied, or were when a run was cut off.
+    /// Its objects are being applied, or a run was cut off while it applied them.
     Applying,
-    /// It was seen to run.
+    /// It was applied, and was seen to run.
     Applied,
-    /// It was removed; what is listed stayed, because it holds data or belongs to others as well.
+    /// It was removed. The listed objects stayed, because they hold data or belong to others as well.
     Removed,
 }
 
-/// What an object is called in the API.
+/// The name of an object in the API.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ObjectName {
@@ -52,7 +52,7 @@ pub struct ObjectName {
     pub api_version: String,
     /// Its kind.
     pub kind: String,
-    /// Its namespace; absent for what has none, or lies in `default`.
+    /// Its namespace; absent if it has none, or is in `default`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
     /// Its name.
@@ -60,7 +60,7 @@ pub struct ObjectName {
 }
 
 impl ObjectName {
-    /// That of an object.
+    /// The name of `object`.
     #[must_use]
     pub fn of(object: &Value) -> Self {
         let metadata = &object["metadata"];
@@ -72,7 +72,7 @@ impl ObjectName {
         }
     }
 
-    /// Whether both name one object. A group may have changed its version meanwhile.
+    /// Whether both name one object. The version of its group may have changed in between.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
         let group = |name: &Self| name.api_version.rsplit_once('/').map(|(group, _)| group.to_owned());
@@ -88,7 +88,7 @@ impl ObjectName {
         self.api_version.rsplit_once('/').map_or("", |(group, _)| group)
     }
 
-    /// As much of the object as kubectl needs to find it.
+    /// The part of the object that kubectl needs to find it.
     #[must_use]
     pub fn to_object(&self) -> Value {
         let mut metadata = json!({"name": self.name});
@@ -109,7 +109,7 @@ impl std::fmt::Display for ObjectName {
 }
 
 impl KeptAddon {
-    /// What is known of an add-on before its first object is applied: `before` may be there still.
+    /// The list to keep before an add-on's first object is applied. Objects of `before` may still exist.
     #[must_use]
     pub fn begun(addon: &ClusterAddon, before: Option<&Self>) -> Self {
         let mut objects = addon.names();
@@ -125,7 +125,7 @@ impl KeptAddon {
         }
     }
 
-    /// What is listed and `addon` does not have.
+    /// The list with only the objects that `addon` does not have.
     #[must_use]
     pub fn left_behind(&self, addon: &ClusterAddon) -> Self {
         let names = addon.names();
@@ -133,13 +133,13 @@ impl KeptAddon {
         Self { objects, ..self.clone() }
     }
 
-    /// Whether the cluster has `addon` as it is to be.
+    /// Whether the cluster has `addon` in its wanted state.
     #[must_use]
     pub fn is(&self, addon: &ClusterAddon) -> bool {
         self.state == AddonState::Applied && self.digest == addon.digest() && self.version == addon.version
     }
 
-    /// Keeps it in the cluster.
+    /// Writes the list to the cluster.
     pub fn keep(&self, api: &Kubectl<'_>) -> anyhow::Result<()> {
         let labels: BTreeMap<_, _> = LABELS.split(',').filter_map(|label| label.split_once('=')).collect();
         let map = json!({
@@ -151,13 +151,13 @@ impl KeptAddon {
         api.apply(serde_json::to_vec(&map)?)
     }
 
-    /// Forgets it.
+    /// Deletes the list from the cluster.
     pub fn forget(&self, api: &Kubectl<'_>) -> anyhow::Result<()> {
         let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": map_name(&self.name), "namespace": NAMESPACE}});
         api.delete(&map)
     }
 
-    /// All that are kept, by name.
+    /// All kept lists, by the add-on's name.
     pub fn read_all(api: &Kubectl<'_>) -> anyhow::Result<BTreeMap<String, Self>> {
         let selector = format!("--selector={LABELS}");
         let list = api.get(&["configmaps", "--namespace", NAMESPACE, &selector])?;

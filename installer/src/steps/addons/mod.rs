@@ -1,5 +1,6 @@
-//! The add-ons and charts of the bundle that the description lists: applied one after another, each waited for before the next, in the order of
-//! the list but behind what they need. Add-ons are removed when they are no longer listed; [`kept`] is how the cluster knows what was applied.
+//! The add-ons and charts of the bundle that the description lists: applied one after another, in the order of the list but after what they
+//! need. kinstall waits for each before it applies the next. Add-ons that are no longer listed are removed; [`kept`] records in the cluster
+//! what was applied.
 
 mod foreign;
 mod kept;
@@ -28,16 +29,16 @@ pub use kept::ObjectName;
 /// Slow disks and two cores need about one minute for an add-on.
 const LIMIT: Duration = Duration::from_mins(5);
 
-/// An add-on as the cluster is to have it.
+/// An add-on in its wanted state in this cluster.
 #[derive(Clone, Debug)]
 pub struct ClusterAddon {
     /// Its name in cluster.yaml.
     pub name: String,
     /// Its version in the bundle.
     pub version: String,
-    /// What its manifests say, made to fit the cluster.
+    /// The objects of its manifests, adapted to the cluster.
     pub objects: Vec<Value>,
-    /// What the API takes once the add-on's own pods admit it.
+    /// Objects that the API accepts only when the add-on's own pods admit them.
     pub admitted_by_itself: Vec<Value>,
 }
 
@@ -54,7 +55,7 @@ impl ClusterAddon {
         Ok(addon)
     }
 
-    /// Everything that the API is given.
+    /// All objects that are applied to the API.
     #[must_use]
     pub fn all_objects(&self) -> Vec<Value> {
         self.objects.iter().chain(&self.admitted_by_itself).cloned().collect()
@@ -70,7 +71,7 @@ impl ClusterAddon {
     }
 }
 
-/// Objects of lists stand for themselves.
+/// Replaces lists by their objects.
 fn flat(objects: Vec<Value>) -> Vec<Value> {
     let inside = |object: Value| match object["items"].as_array() {
         Some(items) if addon::text(&object["kind"]).ends_with("List") => items.clone(),
@@ -79,7 +80,7 @@ fn flat(objects: Vec<Value>) -> Vec<Value> {
     objects.into_iter().flat_map(inside).collect()
 }
 
-/// What the bundle has under a name that cluster.yaml lists.
+/// What the bundle contains under a name in cluster.yaml.
 enum Listed<'a> {
     Objects(ClusterAddon),
     Chart(Chart<'a>),
@@ -163,7 +164,7 @@ fn lacking(api: &Kubectl<'_>, addon: &ClusterAddon, known: Option<&KeptAddon>) -
     })
 }
 
-/// Why an add-on that is known has to be applied again.
+/// Why a known add-on has to be applied again.
 fn difference(known: &KeptAddon, addon: &ClusterAddon) -> String {
     let name = &addon.name;
     match known.state {
@@ -185,7 +186,7 @@ pub fn listed_objects(context: &Context<'_>) -> anyhow::Result<Vec<ClusterAddon>
     Ok(listed(context)?.into_iter().filter_map(objects).collect())
 }
 
-/// What the description lists, in the order of application.
+/// Everything that the description lists, in the order of application.
 fn listed<'a>(context: &Context<'a>) -> anyhow::Result<Vec<Listed<'a>>> {
     let one = |name| match Chart::find(&context.inputs, name) {
         Some(chart) => Ok(Listed::Chart(chart)),
@@ -194,13 +195,13 @@ fn listed<'a>(context: &Context<'a>) -> anyhow::Result<Vec<Listed<'a>>> {
     in_order(&context.inputs).into_iter().map(one).collect()
 }
 
-/// The names that the description lists, each behind what it needs by the bundle.
+/// The names in the description, each after those that it needs by the bundle.
 fn in_order<'a>(inputs: &Inputs<'a>) -> Vec<&'a str> {
     let names: Vec<_> = inputs.spec.addons.iter().map(DnsName::as_str).collect();
     inputs.list.after.in_order(&names)
 }
 
-/// The add-ons that are known and no longer listed. What one that was removed left behind stays until it is to be deleted.
+/// The known add-ons that are no longer listed. The rest of a removed add-on stays until its data is to be deleted.
 fn leaving<'a>(context: &Context<'_>, kept: &'a BTreeMap<String, KeptAddon>) -> Vec<&'a KeptAddon> {
     let is_listed = |known: &&KeptAddon| context.spec.addons.iter().any(|name| name.as_str() == known.name);
     let is_over =
@@ -208,7 +209,7 @@ fn leaving<'a>(context: &Context<'_>, kept: &'a BTreeMap<String, KeptAddon>) -> 
     kept.values().filter(|known| !is_listed(known) && !is_over(known)).collect()
 }
 
-/// Removes an add-on, and keeps a list of what stays of it.
+/// Removes an add-on, and keeps a list of what remains of it.
 fn remove(context: &Context<'_>, gone: &KeptAddon, kept: &mut BTreeMap<String, KeptAddon>) -> anyhow::Result<()> {
     kept.remove(&gone.name);
     let api = Kubectl::on(&context.host);
@@ -221,7 +222,7 @@ fn remove(context: &Context<'_>, gone: &KeptAddon, kept: &mut BTreeMap<String, K
     Ok(())
 }
 
-/// Applies an add-on, waits until it runs, and removes what only its former version had.
+/// Applies an add-on, waits until it runs, and removes the objects that only its former version had.
 fn bring(context: &Context<'_>, addon: &ClusterAddon, kept: &mut BTreeMap<String, KeptAddon>) -> anyhow::Result<()> {
     let api = Kubectl::on(&context.host);
     let begun = KeptAddon::begun(addon, kept.get(&addon.name));
@@ -235,7 +236,7 @@ fn bring(context: &Context<'_>, addon: &ClusterAddon, kept: &mut BTreeMap<String
         Ok(Look::NotYet(reasons.join("; ")))
     })?;
     if !addon.admitted_by_itself.is_empty() {
-        // A pod that is ready does not answer yet where its address is not known everywhere.
+        // A ready pod does not answer until its address is known everywhere.
         until(context.progress, &format!("{} to take its settings", addon.name), LIMIT, || {
             Ok(match addon::apply(context, addon.admitted_by_itself.clone()) {
                 Ok(()) => Look::Ready(()),
@@ -254,7 +255,7 @@ fn bring(context: &Context<'_>, addon: &ClusterAddon, kept: &mut BTreeMap<String
     Ok(())
 }
 
-/// Where their pods run.
+/// The namespaces in which their pods run.
 pub fn namespaces(context: &Context<'_>) -> anyhow::Result<BTreeSet<String>> {
     let runs_pods = |object: &&Value| ["Deployment", "DaemonSet"].contains(&addon::text(&object["kind"]));
     let namespace = |object: &Value| object["metadata"]["namespace"].as_str().unwrap_or("default").to_owned();
@@ -281,7 +282,7 @@ mod tests {
 
     const LEFT: &str = "left.json";
 
-    /// The cluster of a kubectl: what it knows of an add-on lies in `left.json`, and what is deleted is written to `deleted`.
+    /// A fake cluster for kubectl: its list of an add-on is in `left.json`, and deletions are written to `deleted`.
     fn kubectl(root: &Path, command: &Command) -> Option<String> {
         let line = command.to_string();
         let input: Value = serde_json::from_slice(&command.input).unwrap_or_default();

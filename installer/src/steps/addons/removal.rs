@@ -1,4 +1,5 @@
-//! Taking an add-on out of the cluster: what goes, in which order, and what stays because it holds data or is not the add-on's alone.
+//! Removes an add-on from the cluster: which objects, in which order, and which stay because they hold data or do not belong to the add-on
+//! alone.
 
 use std::time::Duration;
 
@@ -9,25 +10,25 @@ use crate::kubectl::Kubectl;
 use crate::step_progress::StepProgress;
 use crate::wait::{Look, until};
 
-/// Pods end within 30 s where they say nothing else, and a namespace goes after them.
+/// Pods end within 30 s by default, and a namespace goes after them.
 const LIMIT: Duration = Duration::from_mins(3);
 
-/// What of an add-on goes, and what stays.
+/// The objects of an add-on that are removed, and those that stay.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Removal {
-    /// First what calls the add-on's pods and what they look after, as long as they run, then the rest.
+    /// To remove first, while the add-on's pods run: objects that call these pods, and objects that these pods look after.
     pub first: Vec<ObjectName>,
-    /// In the order of deletion.
+    /// The others, in the order of deletion.
     pub rest: Vec<ObjectName>,
-    /// What stays, and why.
+    /// The objects that stay, each with the reason.
     pub stays: Vec<(ObjectName, String)>,
 }
 
-/// Decides on the objects of `kept`. `others` are the lists of add-ons that stay; `foreign` says what else is in a namespace, or is of a
+/// Decides about the objects of `kept`. `others` are the lists of add-ons that stay; `foreign` says what else is in a namespace, or has a
 /// kind that the add-on defined.
 ///
 /// # Errors
-/// Those of `foreign`.
+/// The errors of `foreign`.
 pub fn decide(
     kept: &KeptAddon,
     others: &[&KeptAddon],
@@ -60,12 +61,12 @@ fn has_what_stays(namespace: &ObjectName, removal: &Removal) -> bool {
     removal.stays.iter().any(|(object, _)| object.namespace.as_deref() == Some(namespace.name.as_str()))
 }
 
-/// When an object goes.
+/// The rank of an object in the order of deletion.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Rank {
-    /// What the API server calls the add-on's pods by; it would be refused requests once they are gone.
+    /// Makes the API server call the add-on's pods; once they are gone, the API server would refuse requests.
     CallsPods,
-    /// Of a kind that the add-on defines: its pods may have to let it go.
+    /// Of a kind that the add-on defines: its pods may have to release it.
     OwnKind,
     Plain,
     Definition,
@@ -82,14 +83,14 @@ fn rank(object: &ObjectName, kept: &KeptAddon) -> Rank {
     }
 }
 
-/// A definition is named `PLURAL.GROUP`.
+/// The name of a definition is `PLURAL.GROUP`.
 fn is_of_own_kind(object: &ObjectName, kept: &KeptAddon) -> bool {
     let definitions = kept.objects.iter().filter(|other| other.kind == "CustomResourceDefinition");
     let mut groups = definitions.filter_map(|definition| definition.name.split_once('.'));
     groups.any(|(_, group)| group == object.group())
 }
 
-/// Takes the objects of `kept` out of the cluster, but for what stays, which the answer names.
+/// Removes the objects of `kept` from the cluster. Returns those that stay.
 pub fn remove(
     api: &Kubectl<'_>,
     progress: &dyn StepProgress,
@@ -128,7 +129,7 @@ fn wait_until_gone(
     })
 }
 
-/// What is known of an add-on of which `stays` is left.
+/// The list to keep if `stays` is left of an add-on; `None` if nothing is left.
 #[must_use]
 pub fn remainder(kept: &KeptAddon, stays: Vec<ObjectName>) -> Option<KeptAddon> {
     (!stays.is_empty()).then(|| KeptAddon { state: AddonState::Removed, objects: stays, ..kept.clone() })

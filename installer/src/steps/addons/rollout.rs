@@ -1,4 +1,4 @@
-//! Whether what an add-on applied runs.
+//! Whether the objects that an add-on applied are running.
 
 use serde_json::Value;
 
@@ -6,8 +6,8 @@ use crate::kubectl::Kubectl;
 use crate::steps::addon::text;
 use crate::steps::{Context, own_network, workloads};
 
-/// What the cluster waits for, for people; empty where all runs. Pods of hosts that are absent count for nothing, and none where
-/// the site brings the network.
+/// What the cluster still waits for, for people; empty if everything runs. Pods of absent hosts are ignored, and all pods are if the site
+/// brings the network.
 pub fn unready(context: &Context<'_>, objects: &[Value]) -> anyhow::Result<Vec<String>> {
     let api = Kubectl::on(&context.host);
     let wanted: Vec<_> = objects.iter().filter(|object| is_waited_for(object)).cloned().collect();
@@ -42,7 +42,7 @@ fn lost_pods(context: &Context<'_>, api: &Kubectl<'_>) -> anyhow::Result<Vec<Val
     Ok(workloads::items(pods.as_ref()).into_iter().filter(|pod| workloads::is_on(pod, absent)).collect())
 }
 
-/// That an object has not reached a condition, with what it says of it.
+/// The sentence that an object has not reached a condition, with the condition's message; `None` if it has.
 fn lacks(object: &Value, condition: &str) -> Option<String> {
     let conditions = object["status"]["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
     let found = conditions.iter().find(|found| found["type"] == condition);

@@ -1,4 +1,4 @@
-//! What add-ons need in this cluster beyond their manifests.
+//! Settings of add-ons for this cluster, beyond their manifests.
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
@@ -8,12 +8,12 @@ use crate::config::{ClusterSpec, LocalPathProvisioner, Metallb, Switch};
 use crate::kubeadm::kubelets_are_signed;
 use crate::steps::addon::text;
 
-/// The name of what kinstall makes of the settings.
+/// The name of the objects that kinstall makes from the settings.
 const NAME: &str = "kinstall";
-/// The annotation of the class that claims without one get. Source: k8s.io/api/storage, `IsDefaultStorageClassAnnotation`.
+/// The annotation of the storage class for claims without one. Source: k8s.io/api/storage, `IsDefaultStorageClassAnnotation`.
 const DEFAULT_CLASS: &str = "storageclass.kubernetes.io/is-default-class";
 
-/// Makes `addon` fit the cluster.
+/// Adapts `addon` to the cluster.
 pub fn set(addon: &mut ClusterAddon, spec: &ClusterSpec) -> anyhow::Result<()> {
     match addon.name.as_str() {
         "metrics-server" => trust_kubelets(&mut addon.objects, spec),
@@ -47,7 +47,7 @@ fn trust_kubelets(objects: &mut [Value], spec: &ClusterSpec) {
     }
 }
 
-/// The addresses that Services get, and that nodes answer ARP for them.
+/// The address pool for Services, and its announcement by ARP.
 fn pools(settings: &Metallb) -> [Value; 2] {
     let object = |kind: &str, spec: Value| json!({"apiVersion": "metallb.io/v1beta1", "kind": kind, "metadata": {"name": NAME, "namespace": "metallb-system"}, "spec": spec});
     let addresses: Vec<_> = settings.addresses.iter().map(ToString::to_string).collect();
@@ -87,8 +87,8 @@ fn with_path(found: &str, path: &str) -> anyhow::Result<String> {
     Ok(parsed.to_string())
 }
 
-/// The pod that makes and removes folders, from the image that the bundle brought: one without a tag is pulled again each time where nothing
-/// else is said.
+/// The pod that makes and removes folders, with the image that the bundle brought: by default, an image without a tag would be pulled again
+/// each time.
 fn without_pulls(found: &str) -> anyhow::Result<String> {
     let mut pod: Value =
         serde_yaml::from_str(found).context("while reading helperPod.yaml of local-path-provisioner")?;

@@ -1,4 +1,4 @@
-//! Where containerd pulls images from, by the registry that they name. It looks there at each pull, and is not restarted.
+//! Where containerd pulls images from, by the registry that they name. containerd reads the files at each pull, so it is not restarted.
 //!
 //! Source: containerd, `docs/hosts.md`.
 
@@ -12,7 +12,7 @@ pub const DIRECTORY: &str = "/etc/containerd/certs.d";
 /// The first line of each file that kinstall writes.
 const MARK: &str = "# Written by kinstall: ";
 
-/// What is written, by path.
+/// The files to write, by path.
 pub fn files(registries: &[Registry]) -> Vec<(String, String)> {
     let mut files = Vec::new();
     for registry in registries {
@@ -24,8 +24,8 @@ pub fn files(registries: &[Registry]) -> Vec<(String, String)> {
     files
 }
 
-/// The last mirror is also what containerd calls the server: without one it would fall back to the registry that the image names,
-/// which nobody here can reach. It takes no file without a table `host`, so that the last mirror is in one as well.
+/// The last mirror is also containerd's `server`: without one, containerd would fall back to the registry in the image's name, which no
+/// host here can reach. containerd rejects a file without a table `host`, so the last mirror is in such a table as well.
 fn hosts(registry: &Registry, ca_path: &str) -> String {
     let trust = registry.ca.as_ref().map(|_| format!("ca = \"{ca_path}\"\n")).unwrap_or_default();
     let settings = format!("capabilities = [\"pull\", \"resolve\"]\n{trust}");
@@ -39,8 +39,8 @@ fn hosts(registry: &Registry, ca_path: &str) -> String {
     text
 }
 
-/// Folders that kinstall made for registries that are no longer listed. Even an empty one would keep containerd from looking into the one for every
-/// other registry.
+/// Folders that kinstall made for registries that are no longer listed. Even if it is empty, such a folder would keep containerd from the
+/// folder for all other registries.
 pub fn stale(host: &Host, registries: &[Registry]) -> Result<Vec<String>, HostError> {
     let wanted = files(registries);
     let mut stale = Vec::new();

@@ -1,4 +1,4 @@
-//! etcd's certificate authority: made once on one host, the same on every host with a member.
+//! etcd's certificate authority: made once on one host, and the same on every host with a member.
 
 use anyhow::{Context as _, bail};
 
@@ -9,22 +9,22 @@ use crate::pki::{Authority, PrivateKey};
 
 const NAME: &str = "etcd-ca";
 
-/// The authority's key, where this host has it.
+/// The authority's key, if this host has it.
 pub(super) fn key(host: &Host) -> anyhow::Result<Option<PrivateKey>> {
     let Some(pem) = host.read_text(layout::CA_KEY_PATH)? else { return Ok(None) };
     PrivateKey::from_pem(&pem).map(Some).with_context(|| format!("while reading {}", layout::CA_KEY_PATH))
 }
 
-/// The authority's certificate and key, where this host has both.
+/// The authority's certificate and key, if this host has both.
 pub fn authority(host: &Host) -> anyhow::Result<Option<Pair>> {
     let (Some(key), Some(certificate)) = (key(host)?, host.read_text(layout::CA_PATH)?) else { return Ok(None) };
     Ok(Some(Pair { certificate, key: key.to_pem() }))
 }
 
-/// Makes the authority where there is none, and returns it: what was `handed`, or a new one.
+/// Makes the authority if there is none, and returns it: the one that was `handed`, or a new one.
 ///
 /// # Errors
-/// When the host has another authority than the one handed: two clusters of etcd do not become one.
+/// When the host has another authority than the one that was handed: two clusters of etcd cannot become one.
 pub fn make_authority(host: &mut Host, handed: Option<&Pair>) -> anyhow::Result<Pair> {
     let key = match (key(host)?, handed) {
         (Some(here), Some(handed)) if PrivateKey::from_pem(&handed.key)?.public() != here.public() => {
@@ -40,7 +40,7 @@ pub fn make_authority(host: &mut Host, handed: Option<&Pair>) -> anyhow::Result<
             key
         }
     };
-    // Certificates already given out stay good: they name the authority and its key, not this certificate of it.
+    // Issued certificates stay valid: they name the authority and its key, not this certificate of the authority.
     let certificate = match (host.read_text(layout::CA_PATH)?, handed) {
         (Some(here), _) => here,
         (None, Some(handed)) => handed.certificate.clone(),
@@ -57,7 +57,7 @@ pub(super) fn signer(key: PrivateKey) -> Authority {
     Authority::new(NAME, key)
 }
 
-/// Writes a key that its owner alone reads.
+/// Writes a key that only its owner can read.
 pub(super) fn write_key(host: &mut Host, path: &str, key: &PrivateKey, owner: Owner) -> Result<(), HostError> {
     host.write_file(path, key.to_pem().as_bytes(), 0o600)?;
     host.own(path, owner)

@@ -20,13 +20,13 @@ pub(super) struct Placed {
 /// One of a member's certificates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MemberCertificate {
-    /// With which it serves.
+    /// The certificate with which it serves clients.
     Server,
-    /// With which it meets its peers.
+    /// The certificate for connections with its peers.
     Peer,
 }
 
-/// The certificates of a member with this name and address, whose keys etcd's user reads: as a server, and among its peers.
+/// The server and peer certificates of a member with this name and address. etcd's user reads their keys.
 fn of_member(name: &str, address: IpAddr, etcd: Owner) -> [Placed; 2] {
     let loopback = ["127.0.0.1", "::1"].map(|text| text.parse().expect("an address"));
     let identity = |extra: &[&str], addresses: &[IpAddr]| Identity {
@@ -45,7 +45,7 @@ fn of_member(name: &str, address: IpAddr, etcd: Owner) -> [Placed; 2] {
     [member("server", identity(&["localhost"], &loopback)), member("peer", identity(&[], &[]))]
 }
 
-/// Why a member's certificates on the host will not do, or `None` when they will.
+/// Why a member's certificates on the host are not suitable, or `None` if they are.
 pub fn flaw(host: &Host, name: &str, address: IpAddr, etcd: Owner) -> anyhow::Result<Option<String>> {
     let Some(authority) = authority::key(host)? else { return Ok(Some("etcd has no authority yet".to_owned())) };
     if !host.exists(layout::CA_PATH) {
@@ -59,17 +59,17 @@ pub fn flaw(host: &Host, name: &str, address: IpAddr, etcd: Owner) -> anyhow::Re
     Ok(None)
 }
 
-/// Makes those of a member's certificates that are missing or will not do. The host has the authority.
+/// Makes those of a member's certificates that are missing or not suitable. The host has the authority.
 pub fn make(host: &mut Host, key: &PrivateKey, name: &str, address: IpAddr, etcd: Owner) -> anyhow::Result<()> {
     of_member(name, address, etcd).iter().try_for_each(|placed| issue(host, placed, key))
 }
 
-/// Makes the certificate, unless the one that is there will do.
+/// Makes the certificate, unless the existing one is suitable.
 pub(super) fn issue(host: &mut Host, placed: &Placed, authority: &PrivateKey) -> anyhow::Result<()> {
     if unfit(host, placed, authority.public())?.is_some() { renew(host, placed, authority) } else { Ok(()) }
 }
 
-/// Makes the certificate, whatever is there.
+/// Makes the certificate, even if a suitable one exists.
 pub(super) fn renew(host: &mut Host, placed: &Placed, authority: &PrivateKey) -> anyhow::Result<()> {
     let pair = authority::signer(authority.clone()).issue(&placed.identity)?;
     write_key(host, &placed.key, &pair.key, placed.owner)?;

@@ -1,4 +1,4 @@
-//! The API server as a client of etcd: its certificate, signed here where etcd's authority is, or handed.
+//! The API server as a client of etcd: its certificate is signed on this host if it has etcd's authority, or else comes from another host.
 
 use std::collections::BTreeSet;
 
@@ -18,7 +18,7 @@ use kbundle_format::Role;
 /// Gives the API server its certificate for etcd.
 pub struct EtcdClient;
 
-/// Whom the certificate is for; the name is the one that kubeadm gives it.
+/// The holder of the certificate, with kubeadm's name for it.
 pub(super) fn identity() -> Identity {
     Identity {
         common_name: "kube-apiserver-etcd-client".to_owned(),
@@ -29,7 +29,7 @@ pub(super) fn identity() -> Identity {
     }
 }
 
-/// What a control plane without a member is handed: a certificate for its API server, signed by the authority `handed`.
+/// The certificate for the API server of a control plane without a member, signed by the authority `handed`.
 pub fn issue_client(handed: &Pair) -> anyhow::Result<join_material::EtcdClient> {
     let pair = authority::signer(PrivateKey::from_pem(&handed.key)?).issue(&identity())?;
     let pair = Pair { certificate: pair.certificate, key: pair.key.to_pem() };
@@ -91,13 +91,13 @@ impl Step for EtcdClient {
     }
 }
 
-/// The authority's certificate as this host, or whoever handed it, has it.
+/// The authority's certificate from this host, or from the host that sent the client's certificate.
 fn expected_authority(context: &Context<'_>) -> anyhow::Result<Option<String>> {
     let here = context.host.read_text(layout::CA_PATH)?;
     Ok(here.or_else(|| context.material.etcd_client.as_ref().map(|client| client.authority.clone())))
 }
 
-/// Renews the certificate where the host has etcd's authority, and takes the one that was `handed` where it has not.
+/// Renews the certificate if the host has etcd's authority; otherwise takes the one that was `handed`.
 pub fn renew_client(host: &mut Host, handed: Option<&join_material::EtcdClient>) -> anyhow::Result<()> {
     if let Some(key) = authority::key(host)? {
         return certificates::renew(host, &placed(), &key);

@@ -12,12 +12,12 @@ use crate::topology::Member;
 use crate::version_rules::Release;
 use crate::version_rules::etcd::FEATURE_GATES;
 
-/// The members that a member starts with: names and peer URLs, its own among them.
+/// The members with which a member starts: names and peer URLs, including its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Start {
     /// They start a cluster together.
     New(BTreeMap<String, String>),
-    /// The others run; this one joins them.
+    /// The others run already; this one joins them.
     Existing(BTreeMap<String, String>),
     /// It goes on alone with the data that it has, for kinstall to save them, and serves nobody else.
     Private(BTreeMap<String, String>),
@@ -37,7 +37,7 @@ impl Start {
         }
     }
 
-    /// What a configuration says of it.
+    /// Reads the members from a configuration.
     pub fn read(text: &str) -> anyhow::Result<Self> {
         #[derive(Deserialize)]
         #[serde(rename_all = "kebab-case")]
@@ -127,9 +127,9 @@ impl Transport {
     }
 }
 
-/// The configuration of `member`, one of those that it starts with, for etcd `version`.
+/// The configuration for etcd `version` of `member`, which is one of the members in `start`.
 pub fn config(version: &str, cluster: &str, member: &Member, start: &Start) -> String {
-    // A member whose data differs from the others' does not start. A version that is none of upstream's counts as new.
+    // A member whose data differs from the others' does not start. A version that is not upstream's counts as new.
     let has_gates = Release::read(version).is_none_or(|version| FEATURE_GATES.holds(version));
     let addresses = Addresses::of(member, start);
     let initial: Vec<_> = start.members().iter().map(|(name, url)| format!("{name}={url}")).collect();

@@ -1,4 +1,4 @@
-//! The members of etcd's cluster, asked and changed through the member on this host.
+//! The members of etcd's cluster, queried and changed through the member on this host.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -12,20 +12,20 @@ use crate::host::{Command, Host};
 use crate::step_progress::StepProgress;
 use crate::wait::{Look, until};
 
-/// How long a member that runs may take until it answers: its disk or its processor may be slow.
+/// How long a running member may take to answer: its disk or its processor may be slow.
 const HEALTHY_WITHIN: Duration = Duration::from_mins(2);
 /// How long a learner may take until it has all data: several GiB over a slow link.
 const IN_SYNC_WITHIN: Duration = Duration::from_mins(10);
 
-/// A member of the cluster, as etcd has it.
+/// A member of the cluster, as etcd lists it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct EtcdMember {
-    /// Its id, as etcdctl takes it: hexadecimal.
+    /// Its id in the form of etcdctl: hexadecimal.
     pub id: String,
     /// Its name; empty until it has started for the first time.
     pub name: String,
-    /// Where its peers reach it.
+    /// The URL at which its peers reach it.
     pub peer_url: String,
     /// Whether it gets all data and has no vote yet.
     #[serde(default)]
@@ -42,13 +42,13 @@ pub enum NewMember {
     Learner,
 }
 
-/// Whether a member does its work.
+/// Whether a member works.
 pub(super) enum Health {
     Good,
     Bad(String),
 }
 
-/// Asks the member at `address` through its API: a read that etcd agrees on.
+/// Asks the member at `address` through its API, by a read that needs etcd's consensus.
 pub(super) fn health(host: &Host, address: IpAddr) -> anyhow::Result<Health> {
     health_at(host, &layout::client_url(address))
 }
@@ -62,7 +62,7 @@ fn health_at(host: &Host, endpoint: &str) -> anyhow::Result<Health> {
     })
 }
 
-/// What keeps the member at `address` from its work; `None` if it does it.
+/// Why the member at `address` does not work; `None` if it works.
 pub fn illness(host: &Host, address: IpAddr) -> anyhow::Result<Option<String>> {
     Ok(match health(host, address)? {
         Health::Good => None,
@@ -91,8 +91,8 @@ pub fn members(host: &Host, address: IpAddr) -> anyhow::Result<Vec<EtcdMember>> 
     read_members(&output.stdout).context("while reading what `etcdctl member list` wrote")
 }
 
-/// Makes room for a member with this name at this peer URL, and returns all members then, itself included. It has to be
-/// started next: until then a voter counts as one that is down. A member that is there already is not an error.
+/// Adds a member with this name and this peer URL, and returns all members, including the new one. Start it next: until then a voter counts
+/// as a failed member. A member that exists already is not an error.
 pub fn add_member(
     host: &Host,
     address: IpAddr,
@@ -147,10 +147,10 @@ pub fn revision(host: &Host, address: IpAddr) -> anyhow::Result<Option<u64>> {
     Ok(status[0]["Status"]["header"]["revision"].as_u64())
 }
 
-/// Where etcd's client lies.
+/// The path of etcd's client.
 pub const ETCDCTL: &str = "/usr/local/bin/etcdctl";
 
-/// `etcdctl` speaking to the member at `address`. It speaks version 3 of etcd's API unasked since 3.4, and 3.6 warns of `ETCDCTL_API`.
+/// `etcdctl` for the member at `address`. It uses version 3 of etcd's API by default since 3.4, and 3.6 warns about `ETCDCTL_API`.
 #[must_use]
 pub fn etcdctl(address: IpAddr, arguments: &[&str]) -> Command {
     etcdctl_at(&layout::client_url(address), arguments)
@@ -180,7 +180,7 @@ pub(super) fn connection_to(endpoint: &str) -> [String; 4] {
     ]
 }
 
-/// Reads `MemberListResponse` (etcd's api/etcdserverpb/rpc.proto) as etcdctl writes it; ids are decimal there.
+/// Reads etcdctl's `MemberListResponse` (etcd's api/etcdserverpb/rpc.proto), in which ids are decimal.
 fn read_members(text: &str) -> anyhow::Result<Vec<EtcdMember>> {
     let list: Value = serde_json::from_str(text)?;
     let read = |member: &Value| {
@@ -198,7 +198,7 @@ mod tests {
     use super::*;
     use crate::fixture::bench::{Bench, FAILS, Notes};
 
-    /// As etcdctl 3.4.23 writes it, shortened; the second member was added and not yet started.
+    /// The output of etcdctl 3.4.23, shortened; the second member was added and has not started yet.
     const LIST: &str = r#"{"header":{"cluster_id":14841639068965178418},"members":[
         {"ID":10276657743932975437,"name":"a","peerURLs":["https://192.0.2.1:2380"],"clientURLs":["https://192.0.2.1:2379"]},
         {"ID":255,"peerURLs":["https://192.0.2.2:2380"]}]}"#;
@@ -224,7 +224,7 @@ mod tests {
         assert_eq!(acts(&bench), ["endpoint health", "endpoint health"]);
     }
 
-    /// What was told to etcdctl, without the common part.
+    /// The arguments that etcdctl was given, without the common part.
     fn acts(bench: &Bench) -> Vec<String> {
         let act = |line: &String| line.split_once("peer.key ").unwrap().1.to_owned();
         bench.ran().iter().map(act).filter(|act| !act.starts_with("member list")).collect()

@@ -1,7 +1,7 @@
-//! etcd as a systemd service, with an authority of its own, clients and peers known by certificate.
+//! etcd as a systemd service with its own authority. Clients and peers authenticate by certificate.
 //!
-//! kubeadm sees it as an external etcd, so that a cluster's state does not hang on the kubelet, and members can be added
-//! and removed one at a time.
+//! For kubeadm it is an external etcd. So a cluster's state does not depend on the kubelet, and members can be added and removed one at a
+//! time.
 
 mod authority;
 mod certificates;
@@ -87,7 +87,7 @@ impl Step for Etcd {
             host.write_file(path, content.as_bytes(), 0o644)?;
         }
         context.progress.detail("waiting for etcd to start");
-        // Anew, where it runs already: this is called only when something was not as it should be.
+        // A running etcd is restarted: this is called only if something was wrong.
         context.host.restart_unit(layout::UNIT).context("while starting etcd; `journalctl -u etcd` has its log")?;
         wait_until_healthy(context.progress, &context.host, address).context("etcd was started but is not healthy")
     }
@@ -97,7 +97,7 @@ impl Step for Etcd {
     }
 }
 
-/// The files of this host's member, as they should be.
+/// The files of this host's member in their wanted state.
 struct MemberFiles {
     config: String,
     unit: String,
@@ -139,7 +139,7 @@ pub fn configure(host: &mut Host, inputs: &Inputs<'_>, start: &Start) -> anyhow:
     Ok(host.write_file(layout::CONFIG_PATH, config_of(inputs, start)?.as_bytes(), 0o644)?)
 }
 
-/// How the member starts for the first time. Afterwards etcd knows its cluster from its data, and what is written stays.
+/// How the member starts for the first time. Afterwards etcd knows its cluster from its data, and the written members stay.
 fn start(context: &Context<'_>) -> anyhow::Result<Start> {
     if let (true, Some(text)) = (has_data(&context.host), context.host.read_text(layout::CONFIG_PATH)?) {
         return Start::read(&text).with_context(|| format!("while reading {}", layout::CONFIG_PATH));
@@ -153,7 +153,7 @@ fn start(context: &Context<'_>) -> anyhow::Result<Start> {
     Ok(Start::New(members))
 }
 
-/// Makes the user that etcd runs as, and the directory of its data.
+/// Makes the user that runs etcd, and the directory of its data.
 pub fn make_data_directory(host: &mut Host) -> anyhow::Result<Owner> {
     host.claim_tree(layout::DATA_DIRECTORY)?;
     let user = host.make_system_user(layout::USER, layout::DATA_DIRECTORY)?;

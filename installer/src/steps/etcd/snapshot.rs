@@ -1,7 +1,7 @@
 //! Snapshots of etcd: one file that holds the whole store at one moment.
 //!
-//! `etcdctl snapshot save` reads one from a member that runs, under `NAME.part`, for root alone, and renames it when it is whole. It appends
-//! the SHA-256 digest of all that precedes, which [`check`] compares. Source: `client/v3/snapshot/v3_snapshot.go`
+//! `etcdctl snapshot save` reads one from a running member into `NAME.part`, readable by root only, and renames it when it is complete. It
+//! appends the SHA-256 digest of everything before, which [`check`] compares. Source: `client/v3/snapshot/v3_snapshot.go`
 //! (`SaveWithVersion`) and `etcdutl/snapshot/v3_snapshot.go` (`copyAndVerifyDB`) of etcd, 3.5 and 3.6.
 
 pub mod restore;
@@ -16,14 +16,14 @@ use super::members::connection_to;
 use super::{ETCDCTL, layout};
 use crate::host::{Command, Host};
 
-/// Where snapshots lie that are taken before something changes.
+/// The directory of snapshots that are taken before something changes.
 pub const DIRECTORY: &str = "/var/lib/kinstall/etcd-snapshots";
-/// What is appended to the store.
+/// The appended digest.
 const DIGEST_BYTES: u64 = 32;
 /// The store is written in pages, whose sizes are multiples of this.
 const PAGE_BYTES: u64 = 512;
 
-/// A whole snapshot.
+/// A complete snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EtcdSnapshot {
     /// Absolute path on the host.
@@ -34,11 +34,11 @@ pub struct EtcdSnapshot {
     pub store: Digest,
 }
 
-/// Takes a snapshot from the member at `address` into the file `path`, mode 0600, and checks it. A directory that is missing is made
-/// for root alone. Another file at `path` is replaced when the new one is whole.
+/// Takes a snapshot from the member at `address` into the file `path`, mode 0600, and checks it. A missing directory is created for root
+/// only. An existing file at `path` is replaced when the new one is complete.
 ///
-/// The host needs the credentials of a member of its own. Until the rename, `path` with `.part` appended is in the way; the next
-/// snapshot with the same path starts it again.
+/// The host needs the credentials of its own member. If it is cut off, the file `path` with `.part` appended remains; the next snapshot
+/// with the same path overwrites it.
 pub fn take(host: &mut Host, address: IpAddr, path: &str) -> anyhow::Result<EtcdSnapshot> {
     take_at(host, &layout::client_url(address), path)
 }
@@ -48,17 +48,17 @@ pub fn take_at(host: &mut Host, endpoint: &str, path: &str) -> anyhow::Result<Et
     if let Some((directory, _)) = path.rsplit_once('/') {
         host.make_directory(directory, 0o700)?;
     }
-    // Without a limit: how long it takes depends on the size of the store.
+    // Without a limit: the time depends on the size of the store.
     let save = connection_to(endpoint).into_iter().chain(["snapshot", "save", path].map(str::to_owned));
     host.run(&Command::new(ETCDCTL, save)).with_context(|| format!("while taking a snapshot of etcd into {path}"))?;
     host.sync_file_system(path)?;
     check(host, path)
 }
 
-/// Whether the file at `path` is a snapshot of which nothing is missing or changed.
+/// Checks that the file at `path` is a complete and unchanged snapshot.
 ///
 /// # Errors
-/// Where it is not there, is too short, ends in the middle, or has another digest than the appended one.
+/// When it does not exist, is too short, ends in the middle, or has another digest than the appended one.
 pub fn check(host: &Host, path: &str) -> anyhow::Result<EtcdSnapshot> {
     let size_bytes = host.size_of(path)?.with_context(|| format!("there is no snapshot at {path}"))?;
     let store_bytes = size_bytes.checked_sub(DIGEST_BYTES).filter(|size| *size > 0 && size % PAGE_BYTES == 0);
@@ -73,7 +73,7 @@ pub fn check(host: &Host, path: &str) -> anyhow::Result<EtcdSnapshot> {
     Ok(EtcdSnapshot { path: path.to_owned(), size_bytes, store: found })
 }
 
-/// The digest of the first `store_bytes`, and the one that follows.
+/// The digest of the first `store_bytes`, and the appended digest.
 fn digests(file: &mut impl io::Read, store_bytes: u64) -> io::Result<(Digest, Digest)> {
     let mut hasher = Hasher::new(io::sink());
     io::copy(&mut file.take(store_bytes), &mut hasher)?;
@@ -97,7 +97,7 @@ mod tests {
         [store, Digest::of(store).as_bytes()].concat()
     }
 
-    /// Writes what lies in the root's `store`, as etcdctl does.
+    /// Writes the content of the root's `store`, as etcdctl does.
     fn etcdctl(root: &std::path::Path, command: &Command) -> Option<String> {
         let path = command.arguments.last()?.trim_start_matches('/');
         let Ok(store) = fs::read(root.join("store")) else {

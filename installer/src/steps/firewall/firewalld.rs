@@ -1,6 +1,6 @@
 //! firewalld: two policies of kinstall's own, in files of its own. firewalld.policy(5), for firewalld 0.9 and later.
 //!
-//! A policy is asked before the zones, so that it does not matter which zone an interface is in, and no zone is changed.
+//! firewalld applies a policy before the zones. So the zone of an interface does not matter, and no zone is changed.
 
 use std::fmt::Write as _;
 
@@ -41,7 +41,7 @@ pub fn undo(host: &mut Host) -> anyhow::Result<()> {
     let mut was_there = false;
     for name in [INPUT, FORWARD] {
         was_there |= host.remove_file(&path(name))?;
-        // firewalld keeps the former content of a file that somebody changed by it.
+        // firewalld keeps the former content when somebody changes a file through it.
         host.remove_file(&format!("{}.old", path(name)))?;
     }
     if was_there && host.unit_state(UNIT)?.is_some_and(|state| state.is_active()) { reload(host) } else { Ok(()) }
@@ -68,7 +68,7 @@ fn reload(host: &Host) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The policies, each with what its file says.
+/// The policies, each with the content of its file.
 fn files(openings: &Openings) -> Vec<(&'static str, String)> {
     let mut input = String::new();
     for (port, source) in &openings.ports {

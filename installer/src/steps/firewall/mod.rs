@@ -1,8 +1,9 @@
-//! Opens the ports of this host's roles in the firewall that it has, with the user's consent (`--prepare`).
+//! Opens the ports of this host's roles in its firewall, with the user's consent (`--prepare`).
 //!
-//! What is opened is the same for each: the ports of [`ports`] that others connect to, from those that do, and packets from and to
-//! pods. How, depends on who manages the packet filter: firewalld gets files of kinstall's own, ufw gets rules with a comment, and
-//! chains of nobody, or of a service that loads a file, get a jump to a chain of kinstall's own, which a unit sets again at boot.
+//! The same is opened in each firewall: the ports of [`ports`] that others connect to, for the addresses that connect, and packets from and
+//! to pods. The method depends on what manages the packet filter: firewalld gets files of kinstall's own, and ufw gets rules with a
+//! comment. Chains that nothing manages, or that a service loads from a file, get a jump to a chain of kinstall's own, which a unit sets
+//! again at boot.
 
 mod firewalld;
 mod rules;
@@ -20,13 +21,13 @@ use crate::topology::Member;
 /// Opens the ports of this host's roles.
 pub struct Firewall;
 
-/// What has to get through on a host.
+/// What the firewall of a host has to let through.
 struct Openings {
-    /// Ports, each with a source; no source where anyone may connect.
+    /// Ports, each with a source; without a source, any address may connect.
     ports: Vec<(Port, Option<Cidr>)>,
-    /// Where pods have their addresses.
+    /// The networks of pods.
     pods: Cidrs,
-    /// Where Services have theirs.
+    /// The networks of Services.
     services: Cidrs,
     /// The other nodes and members of etcd.
     peers: Vec<Cidr>,
@@ -62,7 +63,7 @@ impl Openings {
 }
 
 impl Openings {
-    /// Each other host with the pods that it may send to: those of the same family.
+    /// Each other host with the pod networks that it may send to: those of the same family.
     fn peers_to_pods(&self) -> impl Iterator<Item = (Cidr, Cidr)> {
         self.peers.iter().filter_map(|peer| Some((*peer, self.pods.of(peer.family())?)))
     }
@@ -104,7 +105,7 @@ impl Step for Firewall {
     }
 
     fn undo(&self, host: &mut Host) -> anyhow::Result<()> {
-        // Another manager may be at work since, so that each is asked.
+        // Another program may manage the packet filter by now, so each of them is undone.
         firewalld::undo(host)?;
         ufw::undo(host)?;
         tables::undo(host)

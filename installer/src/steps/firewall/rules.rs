@@ -1,4 +1,4 @@
-//! What has to get through the chains of a packet filter, in the words of iptables and of nft.
+//! The rules that a packet filter needs, in the syntax of iptables and of nft.
 
 use super::Openings;
 use crate::config::{Cidr, IpFamily};
@@ -9,11 +9,11 @@ use crate::ports::Carrier;
 pub(super) enum Rule {
     /// Replies.
     Replies,
-    /// What the host says to itself; by the interface that it comes in or goes out by.
+    /// Packets from the host to itself, by the interface that they come in or go out by.
     Loopback(Hook),
-    /// What kube-proxy, or another rule of the site, has sent on to another address.
+    /// Connections that kube-proxy, or another rule of the site, has redirected to another address.
     SentOn,
-    /// What hosts and pods of IPv6 find each other by (RFC 4890): neighbours, routers, the size of packets.
+    /// Neighbour discovery, router messages and packet sizes of IPv6 (RFC 4890).
     Discovery,
     /// New connections to a port.
     Port(Option<Cidr>, Carrier, u16),
@@ -21,7 +21,7 @@ pub(super) enum Rule {
     Between(Option<Cidr>, Option<Cidr>),
 }
 
-/// What has to get through at a hook.
+/// The rules that are needed at a hook.
 pub(super) fn rules(hook: Hook, openings: &Openings) -> Vec<Rule> {
     let Openings { pods, services, .. } = *openings;
     let has_ipv6 = pods.of(IpFamily::Ipv6).is_some();
@@ -48,7 +48,7 @@ pub(super) fn rules(hook: Hook, openings: &Openings) -> Vec<Rule> {
 }
 
 impl Rule {
-    /// Whether it can stand in a table of this family: one of both takes all.
+    /// Whether a table of this family can contain the rule. A table of both families can contain any.
     pub(super) fn fits(&self, family: Option<IpFamily>) -> bool {
         let network = match self {
             Self::Discovery => return family != Some(IpFamily::Ipv4),
@@ -59,7 +59,7 @@ impl Rule {
         network.zip(family).is_none_or(|(network, family)| network.family() == family)
     }
 
-    /// Without chain and verdict, as iptables(8) has it.
+    /// The rule in the syntax of iptables(8), without chain and verdict.
     pub(super) fn in_iptables(&self) -> String {
         let network = |flag: &str, network: &Option<Cidr>| network.map(|found| format!("{flag} {found}"));
         match self {
@@ -82,7 +82,7 @@ impl Rule {
         }
     }
 
-    /// With the verdict, as nft(8) has it.
+    /// The rule in the syntax of nft(8), with its verdict.
     pub(super) fn in_nft(&self) -> String {
         let network = |side: &str, network: &Option<Cidr>| {
             network.map(|found| {
@@ -100,7 +100,7 @@ impl Rule {
                 let port = match carrier {
                     Carrier::Tcp => format!("tcp dport {number}"),
                     Carrier::Udp => format!("udp dport {number}"),
-                    // The same for both families.
+                    // This syntax suits both families.
                     Carrier::Ip => format!("meta l4proto {number}"),
                 };
                 [network("saddr", source), Some(port)].into_iter().flatten().collect::<Vec<_>>().join(" ")

@@ -1,5 +1,5 @@
-//! Plain rules of iptables and nft: a chain of kinstall's own that the closing chain jumps to first. Rules in another table would not
-//! do, since a packet has to get through all of them. A unit sets them at boot, after those of the site.
+//! Plain rules of iptables and nft: the closing chain first jumps to a chain of kinstall's own. Rules in another table are not enough,
+//! since a packet has to pass all tables. A unit sets the rules at boot, after the site's.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -20,7 +20,7 @@ use crate::steps::{Check, Context, needed};
 const DIRECTORY: &str = "/etc/kinstall";
 const UNIT: &str = "kinstall-firewall.service";
 const UNIT_FILE: &str = "/etc/systemd/system/kinstall-firewall.service";
-/// By which kinstall finds its jumps in chains of nft again.
+/// Marks kinstall's jumps in chains of nft, so that kinstall finds them again.
 const COMMENT: &str = "kinstall";
 const FILES: [RulesFile; 5] = [
     RulesFile::new(FilterProgram::Iptables, Some(IpFamily::Ipv4), "iptables", "/etc/kinstall/iptables.rules"),
@@ -49,7 +49,7 @@ const HOOKS: [(Hook, &str, &str); 3] = [
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct RulesFile {
     program: FilterProgram,
-    /// The family of its tables; none where it has those of both.
+    /// The family of its tables; `None` for tables of both families.
     family: Option<IpFamily>,
     command: &'static str,
     path: &'static str,
@@ -60,13 +60,13 @@ impl RulesFile {
         Self { program, family, command, path }
     }
 
-    /// The one that opens this chain.
+    /// The file whose program can open this chain.
     fn of(chain: &FilterChain) -> Option<Self> {
         let is_its = |file: &Self| file.family.is_none_or(|family| chain.family.is_for(family));
         FILES.into_iter().find(|file| file.program == chain.program && is_its(file))
     }
 
-    /// Those that this host has.
+    /// The rules files that this host has.
     fn on(host: &Host) -> Vec<Self> {
         FILES.into_iter().filter(|file| host.exists(file.path)).collect()
     }
@@ -78,7 +78,7 @@ impl RulesFile {
 
 pub fn check(context: &Context<'_>, openings: &Openings) -> anyhow::Result<Check> {
     let host = &context.host;
-    // The rules as they are now: the facts are from before the first step.
+    // The present rules: the facts are from before the first step.
     let facts = HostFacts { packet_filter: PacketFilter::read(host)?, ..context.facts.clone() };
     let closed = closed(&subject(&Inputs { facts: &facts, ..context.inputs }));
     if let Some((port, chain)) = closed.ports.first() {
@@ -87,7 +87,7 @@ pub fn check(context: &Context<'_>, openings: &Openings) -> anyhow::Result<Check
     if let Some(chain) = closed.chains.first() {
         return needed(format!("{} lets no packets of pods through", chain.name()));
     }
-    // A host that was never closed gets nothing; one that was opened keeps its files up to date.
+    // A host that was never closed gets no rules; the files of an opened host are kept up to date.
     for file in RulesFile::on(host) {
         let (chains, path) = (own_chains(host, file)?, file.path);
         if !host.has_file(path, content(file, &chains, openings).as_bytes(), 0o600)? {
@@ -133,7 +133,7 @@ fn subject<'a>(inputs: &Inputs<'a>) -> Subject<'a> {
     Subject { spec: inputs.spec, facts: inputs.facts, topology, kubernetes: None, brought: None }
 }
 
-/// The chains in the way. Others of the same table stay as they are.
+/// The chains that block the cluster. Others in the same table stay unchanged.
 fn closing_chains<'a>(context: &Context<'a>) -> Vec<&'a FilterChain> {
     let found = closed(&subject(&context.inputs));
     found.ports.into_iter().map(|(_, chain)| chain).chain(found.chains).collect()
@@ -155,7 +155,7 @@ impl OwnChain {
         Self { hook: chain.hook, table, chain: chain.chain.clone() }
     }
 
-    /// The family of its table; none where packets of both come.
+    /// The family of its table; `None` for a table of both families.
     fn family(&self) -> Option<IpFamily> {
         match self.table.split(' ').next() {
             Some("ip") => Some(IpFamily::Ipv4),
@@ -169,7 +169,7 @@ impl OwnChain {
     }
 }
 
-/// The chains that a file of kinstall's is about.
+/// The site's chains that one of kinstall's files is for.
 fn own_chains(host: &Host, file: RulesFile) -> anyhow::Result<Vec<OwnChain>> {
     let text = host.read_text(file.path)?.unwrap_or_default();
     let filter = if file.family == Some(IpFamily::Ipv6) { "ip6 filter" } else { "ip filter" };
@@ -199,7 +199,7 @@ fn take_out(host: &Host) -> anyhow::Result<()> {
                 take_out_of_nft(host, &own)?;
                 continue;
             }
-            // Each fails where it is gone already, as after the site's rules were loaded again.
+            // A command fails if its rule is gone already, for example after the site's rules were loaded again.
             for arguments in [vec!["-D", &own.chain, "-j", name], vec!["-F", name], vec!["-X", name]] {
                 host.try_run(&Command::new(file.command, ["-w"].into_iter().chain(arguments)))?;
             }
@@ -228,7 +228,7 @@ fn jumps(shown: &str) -> Vec<u64> {
     rules.filter(|rule| rule["comment"] == COMMENT).filter_map(|rule| rule["handle"].as_u64()).collect()
 }
 
-/// What a file has its program do.
+/// The content of a rules file, as input for its program.
 fn content(file: RulesFile, chains: &[OwnChain], openings: &Openings) -> String {
     let mut text = String::from("# By kinstall: what Kubernetes needs on this host. `kinstall reset` removes it.\n");
     let mut line = |words: String| writeln!(text, "{words}").expect("a string takes all");
@@ -258,7 +258,7 @@ fn content(file: RulesFile, chains: &[OwnChain], openings: &Openings) -> String 
     text
 }
 
-/// The unit that sets the rules at boot, and again whenever the site's are loaded again by their own unit.
+/// The unit that sets the rules at boot, and again after the site's own unit has loaded the site's rules.
 fn unit(files: &[RulesFile]) -> String {
     const OF_OTHERS: &str = "iptables.service nftables.service netfilter-persistent.service";
     let mut acts = String::new();
@@ -297,7 +297,7 @@ mod tests {
         cluster
     }
 
-    /// `iptables-save` says [`SAVED`] at first, and with kinstall's rules once its file is there.
+    /// `iptables-save` prints [`SAVED`] at first, and also kinstall's rules once their file exists.
     fn programs(root: &std::path::Path, command: &Command) -> Option<String> {
         let unit = "Id=kinstall-firewall.service\nLoadState=loaded\nActiveState=active\nUnitFileState=enabled\n";
         match (command.program.as_str(), command.arguments.first().map(String::as_str)) {

@@ -1,4 +1,4 @@
-//! ufw: rules with a comment, by which they are found again. ufw(8).
+//! ufw: rules with a comment, by which kinstall finds them again. ufw(8).
 
 use std::collections::BTreeSet;
 
@@ -39,20 +39,20 @@ pub fn undo(host: &mut Host) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The wanted rules that nobody has added, as `ufw show added` would print them.
+/// The wanted rules that were not added yet, in the form of `ufw show added`.
 fn missing(host: &Host, openings: &Openings) -> anyhow::Result<Vec<String>> {
     let added: BTreeSet<_> =
         added(host)?.into_iter().map(|line| line.split(" comment ").next().unwrap_or_default().to_owned()).collect();
     Ok(rules(openings)?.into_iter().filter(|rule| !added.contains(rule)).collect())
 }
 
-/// The rules of ufw, without the program's name in front.
+/// The rules of ufw, without the program's name.
 fn added(host: &Host) -> anyhow::Result<Vec<String>> {
     let Some(shown) = host.run_if_installed(&Command::new("ufw", ["show", "added"]))? else { return Ok(Vec::new()) };
     Ok(shown.stdout.lines().filter_map(|line| line.strip_prefix("ufw ")).map(|line| line.trim().to_owned()).collect())
 }
 
-/// The wanted rules in the words that ufw itself prints (`UFWCommandRule.get_command` in parser.py): a rule for anyone is a short one.
+/// The wanted rules in ufw's own form (`UFWCommandRule.get_command` in parser.py): a rule for any address has a short form.
 fn rules(openings: &Openings) -> anyhow::Result<Vec<String>> {
     let mut found = Vec::new();
     for (port, source) in &openings.ports {

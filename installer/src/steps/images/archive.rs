@@ -1,10 +1,9 @@
-//! An image as an OCI archive: a tar of an OCI image layout, `index.json` last, so that a reader which gets only a part of it
-//! has no image.
+//! An image as an OCI archive: a tar of an OCI image layout, with `index.json` last: a reader that gets only a part of it has no image.
 //!
-//! It bears every name that a pod may call it by. containerd's CRI plugin looks for the very name, without the tag where a
-//! digest is given (`ParseDockerRef` in `reference/docker` of containerd), so that `repo:tag`, `repo@sha256:INDEX` and
-//! `repo@sha256:MANIFEST` are all of them. What a name stands for is what a registry would answer to it: the index, with no
-//! more of its content than this host's platform, just as after a pull.
+//! It has every name that a pod may use for the image. containerd's CRI plugin looks for the exact name, without the tag if a digest is
+//! given (`ParseDockerRef` in `reference/docker` of containerd). So `repo:tag`, `repo@sha256:INDEX` and `repo@sha256:MANIFEST` are all
+//! possible names. A name refers to what a registry would return for it: the index, of whose content only this host's platform is there, as
+//! after a pull.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io::{self, Write};
@@ -20,10 +19,10 @@ use serde::{Deserialize, Serialize};
 const NAME: &str = "io.containerd.image.name";
 /// Files in a tar fill whole blocks.
 const BLOCK: [u8; 512] = [0; 512];
-/// No publisher nests indexes deeper; one in another is rare.
+/// No publisher nests indexes deeper; even one nested index is rare.
 const MAX_INDEX_DEPTH: usize = 4;
 
-/// An OCI image index whose manifests bear their names.
+/// An OCI image index whose manifests have names.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Index(LayoutIndex);
@@ -35,26 +34,26 @@ impl FromIterator<NamedManifest> for Index {
 }
 
 impl Index {
-    /// The JSON.
+    /// The index as JSON.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         self.0.to_bytes()
     }
 
-    /// Whether no image is in it.
+    /// Whether it has no images.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Those of the names whose index or manifest is among `content`, and the others.
+    /// The names whose index or manifest is in `content`, and the other names.
     #[must_use]
     pub fn partition(&self, content: &BTreeSet<Digest>) -> (Self, Self) {
         let is_inside = |entry: &LayoutEntry<'_>| content.contains(&entry.digest);
         (Self(self.0.only(is_inside)), Self(self.0.only(|entry| !is_inside(entry))))
     }
 
-    /// Those that `is_wanted` says yes to, by name and digest.
+    /// The entries for which `is_wanted` is true, by name and digest.
     #[must_use]
     pub fn only(&self, is_wanted: impl Fn(&str, &Digest) -> bool) -> Self {
         Self(self.0.only(|entry| entry.annotation(NAME).is_some_and(|name| is_wanted(name, &entry.digest))))
@@ -67,12 +66,12 @@ impl Index {
         })
     }
 
-    /// Each name and the digest that it stands for: an index or a manifest.
+    /// Each name with the digest of its index or manifest.
     pub fn names(&self) -> anyhow::Result<BTreeMap<String, Digest>> {
         self.named().map(|named| named.map(|(name, entry)| (name, entry.digest))).collect()
     }
 
-    /// The digest of each image's manifest, by the image's first name: with a tag where it has one.
+    /// The digest of each image's manifest, by the image's first name, which has the tag if there is one.
     pub fn manifests(&self) -> anyhow::Result<BTreeMap<String, Digest>> {
         let mut manifests = BTreeMap::new();
         let mut first_name = None;
@@ -84,7 +83,7 @@ impl Index {
                     manifests.insert(name, entry.digest);
                 }
             } else if entry.has_platform {
-                // The manifest is an image's last name.
+                // The manifest's entry is the last one of an image.
                 manifests.insert(first_name.take().unwrap_or(name), entry.digest);
             } else {
                 first_name.get_or_insert(name);
@@ -94,7 +93,7 @@ impl Index {
     }
 }
 
-/// How an index names `image`: by its tag, where it has one, which comes first, and by digest.
+/// The entries of `image` in an index: first by its tag, if it has one, and then by digest.
 pub fn descriptors(list: &BundleList, image: &Image) -> anyhow::Result<Vec<NamedManifest>> {
     let by_tag = image.reference.tag().map(|_| (image.reference.to_string(), image.pinned));
     let by_digest = |digest| (by_digest(&image.reference, &digest), digest);
@@ -105,7 +104,7 @@ pub fn descriptors(list: &BundleList, image: &Image) -> anyhow::Result<Vec<Named
     names.into_iter().map(|(name, target)| descriptor(list, image, name, &target)).collect()
 }
 
-/// `registry.k8s.io/pause@sha256:…`, as the CRI plugin looks for it.
+/// A name such as `registry.k8s.io/pause@sha256:…`, in the CRI plugin's form.
 fn by_digest(reference: &ImageRef, digest: &Digest) -> String {
     format!("{}/{}@{digest}", reference.registry(), reference.repository())
 }
@@ -119,11 +118,11 @@ fn descriptor(list: &BundleList, image: &Image, name: String, target: &Digest) -
     })
 }
 
-/// An image in a bundle, with all that belongs to it.
+/// An image in a bundle, with all of its blobs.
 pub struct ImageArchive<'a> {
     bundle: &'a IndexedBundle,
     index: Index,
-    /// Config, layers, the manifest, and last the indexes where there are any.
+    /// Config and layers, then the manifest, and last the indexes, if there are any.
     blobs: Vec<&'a Entry>,
 }
 
@@ -148,9 +147,9 @@ impl<'a> ImageArchive<'a> {
         Ok(Self { bundle, index: descriptors(list, image)?.into_iter().collect(), blobs })
     }
 
-    /// Writes the archive. Blobs in `sent` are left out: they went with an image before, and containerd has them.
+    /// Writes the archive without the blobs in `sent`: they went with an earlier image, and containerd has them.
     ///
-    /// Each blob's digest is checked while it is written; `index.json` follows only when all were right.
+    /// Each blob's digest is checked while it is written; `index.json` follows only if all were right.
     pub fn write(&self, out: &mut dyn Write, sent: &mut HashSet<Digest>) -> io::Result<()> {
         write_file(out, OCI_LAYOUT_PATH, layout_file())?;
         for entry in self.blobs.iter().filter(|entry| !sent.contains(&entry.digest)) {
@@ -165,14 +164,14 @@ impl<'a> ImageArchive<'a> {
     }
 }
 
-/// Writes an archive that holds names alone, for images whose content is there.
+/// Writes an archive that contains only names, for images whose content containerd has.
 pub fn write_index(out: &mut dyn Write, index: &Index) -> io::Result<()> {
     write_file(out, OCI_LAYOUT_PATH, layout_file())?;
     write_file(out, OCI_INDEX_PATH, &index.to_bytes())?;
     write_end(out)
 }
 
-/// The indexes that lead from `index` to the image's manifest, the innermost first; none where none does.
+/// The indexes between `index` and the image's manifest, the innermost first; empty if `index` does not lead to it.
 fn indexes_to_manifest<'a>(
     bundle: &'a IndexedBundle,
     image: &Image,
@@ -185,7 +184,7 @@ fn indexes_to_manifest<'a>(
     }
     let list: &BundleList = bundle.list();
     for inner in manifests.iter().filter(|named| named.is_index() && depth > 1) {
-        // Those of other platforms are not in the bundle.
+        // Indexes of other platforms are not in the bundle.
         let Some(inner) = list.entry(EntryPath::blob(&inner.blob.digest).as_str()) else { continue };
         let mut indexes = indexes_to_manifest(bundle, image, inner, depth - 1)?;
         if !indexes.is_empty() {

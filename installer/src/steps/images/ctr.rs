@@ -9,12 +9,12 @@ use kbundle_format::{Digest, Platform};
 use crate::host::{Command, Feed, Host};
 
 const PROGRAM: &str = "/usr/local/bin/ctr";
-/// By which containerd's CRI plugin, since 1.7, tells the kubelet that an image is pinned.
+/// The label by which containerd's CRI plugin, since 1.7, tells the kubelet that an image is pinned.
 const PINNED: &str = "io.cri-containerd.pinned=pinned";
-/// By which containerd's collector knows what it keeps without being asked (docs/garbage-collection.md of containerd).
+/// The label by which containerd's garbage collector knows what to keep (docs/garbage-collection.md of containerd).
 const ROOT: &str = "containerd.io/gc.root";
 
-/// A read-only snapshot for the time of a look at what it is made of.
+/// A read-only snapshot that exists only while its directories are read.
 const VIEW: &str = "kinstall-status";
 
 fn ctr(arguments: &[&str]) -> Command {
@@ -26,14 +26,14 @@ fn ctr(arguments: &[&str]) -> Command {
 pub struct Present(BTreeMap<String, Digest>);
 
 impl Present {
-    /// Whether `name` is there and stands for `target`.
+    /// Whether `name` exists and refers to `target`.
     #[must_use]
     pub fn has(&self, name: &str, target: &Digest) -> bool {
         self.0.get(name) == Some(target)
     }
 }
 
-/// The images that could be started now.
+/// The images that could be started at present.
 pub fn images(host: &Host) -> anyhow::Result<Present> {
     Ok(Present(parse_check(&host.run(&ctr(&["images", "check"]))?.stdout)?))
 }
@@ -41,7 +41,7 @@ pub fn images(host: &Host) -> anyhow::Result<Present> {
 /// Reads the table that `ctr images check` prints: name, type, digest, status (`complete (3/3)`), size, unpacked.
 ///
 /// # Errors
-/// The first row that is not such a row: which images are there is then unknown.
+/// The first row of another form: the images are then unknown.
 fn parse_check(table: &str) -> anyhow::Result<BTreeMap<String, Digest>> {
     let mut present = BTreeMap::new();
     for line in rows(table) {
@@ -73,7 +73,7 @@ pub fn names(host: &Host) -> anyhow::Result<BTreeSet<String>> {
     Ok(host.run(&ctr(&["images", "list", "--quiet"]))?.stdout.lines().map(str::to_owned).collect())
 }
 
-/// Every image's name, and the index or manifest that it stands for.
+/// Every image's name, with the index or manifest that it refers to.
 pub fn targets(host: &Host) -> anyhow::Result<BTreeMap<String, Digest>> {
     parse_targets(&host.run(&ctr(&["images", "list"]))?.stdout)
 }
@@ -88,12 +88,13 @@ fn parse_targets(table: &str) -> anyhow::Result<BTreeMap<String, Digest>> {
     rows(table).map(target).collect()
 }
 
-/// Every container, also one that ended, with the name of its image: the kubelet's, and those that others made in its namespace.
+/// Every container, including ended ones, with the name of its image: the kubelet's containers, and those that others made in its
+/// namespace.
 pub fn containers(host: &Host) -> anyhow::Result<BTreeMap<String, String>> {
     parse_containers(&host.run(&ctr(&["containers", "list"]))?.stdout)
 }
 
-/// Reads the table that `ctr containers list` prints: id, image (`-` where there is none), runtime.
+/// Reads the table that `ctr containers list` prints: id, image (`-` if there is none), runtime.
 fn parse_containers(table: &str) -> anyhow::Result<BTreeMap<String, String>> {
     let container = |line: &str| {
         let fields: Vec<_> = line.split_whitespace().collect();
@@ -103,7 +104,7 @@ fn parse_containers(table: &str) -> anyhow::Result<BTreeMap<String, String>> {
     rows(table).map(container).collect()
 }
 
-/// Content that the collector keeps for us.
+/// Content that the collector keeps because of kinstall's label.
 pub fn kept_content(host: &Host) -> anyhow::Result<BTreeSet<Digest>> {
     parse_kept(&host.run(&ctr(&["content", "list"]))?.stdout)
 }
@@ -117,26 +118,26 @@ fn parse_kept(table: &str) -> anyhow::Result<BTreeSet<Digest>> {
     rows(table).filter(|line| line.contains(&format!("{ROOT}="))).map(digest).collect()
 }
 
-/// `ctr images import`, as this host's `ctr` has it.
+/// `ctr images import`, with the options of this host's `ctr`.
 pub struct Importer(Command);
 
 impl Importer {
-    /// Asks `ctr` what it offers.
+    /// Asks `ctr` which options it has.
     pub fn find(host: &Host, platform: &Platform) -> anyhow::Result<Self> {
         let help = host.run(&ctr(&["images", "import", "--help"]))?.stdout;
         Ok(Self(import_command(&help, platform)))
     }
 
-    /// Gives containerd an OCI archive, which `feed` writes, and has it unpacked.
+    /// Imports an OCI archive, which `feed` writes, into containerd, and lets containerd unpack it.
     pub fn import(&self, host: &Host, feed: Feed<'_>) -> anyhow::Result<()> {
         host.feed(&self.0, feed)?;
         Ok(())
     }
 }
 
-/// The command that imports what it reads for `platform` alone, whose `--help` says `help`.
+/// The command that imports its input for `platform` only; `help` is the output of its `--help`.
 ///
-/// - `--platform`: without it, `ctr` wants the content of related platforms too (386 on amd64) and finds it missing.
+/// - `--platform`: without it, `ctr` requires the content of related platforms too (386 on amd64), which is missing.
 /// - `--local`, which 1.6 lacks and 1.7 does anyway: the transfer service of 2.0 does not unpack an image whose config states
 ///   another architecture than its index (`plugins/transfer`, before `check_platform_supported`).
 /// - `--sync-fs`, newer still: files reach the disk before the snapshot counts as made.
@@ -148,13 +149,13 @@ fn import_command(help: &str, platform: &Platform) -> Command {
     ctr(&arguments)
 }
 
-/// Tells containerd, since 1.7, that an image is pinned: one of its names suffices.
+/// Tells containerd, since 1.7, that an image is pinned; one of its names is enough.
 pub fn pin(host: &Host, name: &str) -> anyhow::Result<()> {
     host.run(&ctr(&["images", "label", name, PINNED]))?;
     Ok(())
 }
 
-/// Keeps an index or a manifest, and what it names, from containerd's collector.
+/// Protects an index or a manifest, and the content that it names, from containerd's collector.
 pub fn keep_content(host: &Host, digest: &Digest) -> anyhow::Result<()> {
     host.run(&ctr(&["content", "label", &digest.to_string(), &format!("{ROOT}=kinstall")]))?;
     Ok(())
@@ -162,14 +163,14 @@ pub fn keep_content(host: &Host, digest: &Digest) -> anyhow::Result<()> {
 
 /// The directories that a committed snapshot is made of, the lowest first.
 ///
-/// containerd tells them for a view alone, so that one is made and taken away.
+/// containerd shows them only for a view, so a view is made and removed.
 pub fn snapshot_directories(host: &Host, snapshot: &Digest) -> anyhow::Result<Vec<PathBuf>> {
     let remove = ctr(&["snapshots", "rm", VIEW]);
-    // Left by a run that was cut off, as a rule not there.
+    // A run that was cut off may have left the view; usually there is none.
     host.try_run(&remove)?;
     let view = ctr(&["snapshots", "view", "--target=/", VIEW, &snapshot.to_string()]);
     let mount = host.run(&view)?.stdout;
-    // No lease holds it, so that the collector may be faster, and takes it where this fails.
+    // No lease holds the view. So the collector may remove it first, and does so if this fails.
     host.try_run(&remove)?;
     parse_mount(&mount).with_context(|| format!("`{view}` said `{}`", mount.trim()))
 }

@@ -1,7 +1,7 @@
-//! A layer's archive against the directory that it was unpacked to.
+//! Compares a layer's archive with the directory that it was unpacked to.
 //!
-//! Archive: OCI image-spec 1.1, `layer.md`. Directory: as containerd's overlayfs snapshotter leaves it, where a whiteout is a
-//! character device (`archive/tar_opts_linux.go` of containerd). Content is streamed; only faults are held.
+//! Archive: OCI image-spec 1.1, `layer.md`. Directory: in the form of containerd's overlayfs snapshotter, in which a whiteout is a
+//! character device (`archive/tar_opts_linux.go` of containerd). Content is streamed; only faults are kept in memory.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -14,11 +14,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tar::{Archive, EntryType};
 
-/// By which a layer says that a file of a lower one is gone.
+/// The prefix with which a layer marks a file of a lower layer as deleted.
 const WHITEOUT: &str = ".wh.";
-/// Such names are about their directory, not about a file: `.wh..wh..opq`.
+/// Such names are about their directory, not about a file, for example `.wh..wh..opq`.
 const WHITEOUT_META: &str = ".wh..wh.";
-/// The kernel follows as many links in one path (`path_resolution(7)`).
+/// The kernel follows at most as many links in one path (`path_resolution(7)`).
 const MAX_LINKS: usize = 40;
 
 /// What is wrong with a file.
@@ -41,19 +41,19 @@ pub enum Fault {
     Kind,
 }
 
-/// What an archive says is at a path.
+/// What should be at a path by the archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Expected {
     Directory,
     File(u64),
-    /// One more name of a file before it.
+    /// Another name of an earlier file.
     HardLink,
     Symlink,
     Device,
     Whiteout,
 }
 
-/// What is at a path.
+/// What was found at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum FoundFile {
     Directory,
@@ -87,7 +87,7 @@ impl Expected {
             | (Self::File(_) | Self::HardLink, Some(FoundFile::File(_)))
             | (Self::HardLink | Self::Symlink, Some(FoundFile::Symlink))
             | (Self::HardLink | Self::Device, Some(FoundFile::Device))
-            // What hides a file of a lower layer is a device, nothing in the lowest, and what the same layer puts there again.
+            // Three things are right for a whiteout: a device; nothing, in the lowest layer; and whatever the same layer puts there again.
             | (Self::Whiteout, _) => None,
             (_, None) => Some(Fault::Missing),
             (_, Some(_)) => Some(Fault::Kind),
@@ -95,17 +95,17 @@ impl Expected {
     }
 }
 
-/// Finds what `directory` lacks of the layer that `archive`, a plain tar, holds. Paths are relative to the root.
+/// Finds what `directory` lacks of the layer in `archive`, a plain tar. Paths are relative to the root.
 ///
 /// # Errors
-/// The archive or the directory cannot be read.
+/// When the archive or the directory cannot be read.
 pub fn compare(archive: impl Read, directory: &Path) -> io::Result<BTreeMap<PathBuf, Fault>> {
     let mut faults = BTreeMap::new();
     for entry in Archive::new(archive).entries()? {
         let entry = entry?;
         let path = relative(&entry.path()?);
         let Some((path, expected)) = expectation(&path, entry.header().entry_type(), entry.size()) else { continue };
-        // An archive may hold a path twice; the last one counts.
+        // An archive may contain a path twice; the last one counts.
         match expected.judge(look(directory, &path)?) {
             Some(fault) => drop(faults.insert(path, fault)),
             None => drop(faults.remove(&path)),
@@ -114,7 +114,7 @@ pub fn compare(archive: impl Read, directory: &Path) -> io::Result<BTreeMap<Path
     Ok(faults)
 }
 
-/// What an entry puts where; `None` for the root, marks of directories, and kinds that containerd leaves out.
+/// The path and the expected content of an entry; `None` for the root, for marks of directories, and for kinds that containerd leaves out.
 fn expectation(path: &Path, kind: EntryType, size: u64) -> Option<(PathBuf, Expected)> {
     let name = path.file_name()?.as_encoded_bytes();
     if name.starts_with(WHITEOUT_META.as_bytes()) {
@@ -135,7 +135,7 @@ fn expectation(path: &Path, kind: EntryType, size: u64) -> Option<(PathBuf, Expe
     Some((path.to_owned(), expected))
 }
 
-/// The path without `/` and `./` before it, and with `..` taken as `filepath.Clean` of Go takes it.
+/// The path without a leading `/` or `./`, and with `..` resolved as by Go's `filepath.Clean`.
 fn relative(path: &Path) -> PathBuf {
     let mut clean = PathBuf::new();
     for component in path.components() {
@@ -157,8 +157,7 @@ fn look(root: &Path, path: &Path) -> io::Result<Option<FoundFile>> {
     }
 }
 
-/// Where `path` lies when `root` is the root directory: links in its parents lead nowhere else. `None` where a parent is not
-/// there.
+/// Where `path` is if `root` is the root directory: links in its parents stay below `root`. `None` if a parent does not exist.
 fn inside(root: &Path, path: &Path) -> io::Result<Option<PathBuf>> {
     let backwards = |path: &Path| path.components().rev().map(|part| part.as_os_str().to_owned()).collect::<Vec<_>>();
     let (mut rest, mut at, mut links): (Vec<OsString>, _, _) = (backwards(path), PathBuf::new(), 0);
@@ -268,7 +267,7 @@ mod tests {
         assert_eq!(faults(root.path()), all.map(|path| format!("{path} is missing")));
     }
 
-    /// `/bin -> usr/bin` in the layer itself, and a link that leads out of it.
+    /// `/bin -> usr/bin` in the same layer, and a link that leads out of the layer.
     #[test]
     fn links_on_the_way_stay_inside() {
         let root = unpacked();

@@ -1,9 +1,9 @@
-//! Images: streamed out of the bundle into containerd, with nothing stored on the way, and kept there.
+//! Images: streamed out of the bundle into containerd, without a copy on the way, and protected there.
 //!
-//! Nobody on a site can pull again what is deleted, so each image is guarded twice. It bears the label by which containerd
-//! since 1.7 tells the kubelet that it is pinned. And its index and manifest are marked as roots for containerd's collector:
-//! should the image be removed all the same (older containerd; an administrator), its content and its unpacked snapshots
-//! stay, and [`restore`] needs to put back no more than the names. Neither stores anything twice.
+//! Nobody on a site can pull a deleted image again, so each image is protected twice. It has the label by which containerd since 1.7 tells
+//! the kubelet that it is pinned. And its index and manifest are roots for containerd's garbage collector: if the image is removed all the
+//! same (older containerd; an administrator), its content and its unpacked snapshots stay, and [`restore`] needs to restore only the names.
+//! Neither stores anything twice.
 
 mod archive;
 pub mod ctr;
@@ -28,7 +28,7 @@ use ctr::Importer;
 /// The images that this host should have, as an OCI image index.
 pub const INDEX_PATH: &str = "/var/lib/kinstall/images.json";
 
-/// Where containerd has content and snapshots.
+/// Holds containerd's content and snapshots.
 const CONTAINERD_DIRECTORY: &str = "/var/lib/containerd";
 
 /// Loads the images into containerd.
@@ -88,19 +88,19 @@ impl Step for Images {
             keep(&context.host, &names)?;
         }
         flush(&context.host)?;
-        // Last: what it names is on the disk.
+        // Last: everything that it names is on the disk by now.
         context.host.write_file(INDEX_PATH, &index.to_bytes(), 0o644)?;
         Ok(())
     }
 }
 
-/// Has the kernel write out the file system that images lie on. containerd records a snapshot as made, and waits for that
-/// record to be on the disk, while the files in it may be in memory alone: after a power cut they would be empty or gone.
+/// Makes the kernel write out the file system of the images. containerd records a snapshot as made, and waits until that record is on the
+/// disk, while the snapshot's files may still be only in memory: after a power cut they would be empty or gone.
 fn flush(host: &Host) -> Result<(), HostError> {
     host.sync_file_system(CONTAINERD_DIRECTORY)
 }
 
-/// Refuses images that a run which did not come to its end left in containerd without all of their files.
+/// Refuses images that an incomplete run left in containerd without all of their files.
 fn refuse_half_made(host: &Host, present: &Index) -> anyhow::Result<()> {
     match unpacked::faults_of(host, present)?.first() {
         None => Ok(()),
@@ -109,7 +109,7 @@ fn refuse_half_made(host: &Host, present: &Index) -> anyhow::Result<()> {
     }
 }
 
-/// Guards an image, whose names and what they stand for these are.
+/// Protects an image; `names` are its names and what they refer to.
 fn keep(host: &Host, names: &BTreeMap<String, Digest>) -> anyhow::Result<()> {
     let has_tag = |name: &&String| !name.contains('@');
     let tagged: Vec<_> = names.keys().filter(has_tag).collect();
@@ -129,12 +129,12 @@ fn wanted<'a>(inputs: &Inputs<'a>) -> impl Iterator<Item = &'a Image> + use<'a> 
     of_platform(inputs.list, &inputs.facts.platform).filter(move |image| !image.roles.is_disjoint(roles))
 }
 
-/// All that a pod may call the image, and the index or manifest that each stands for.
+/// All names that a pod may use for the image, each with its index or manifest.
 fn names(list: &BundleList, image: &Image) -> anyhow::Result<BTreeMap<String, Digest>> {
     archive::descriptors(list, image)?.into_iter().collect::<Index>().names()
 }
 
-/// The names of all images that the bundle has for this host's platform, whatever their roles, and what each stands for.
+/// The names of all images that the bundle has for this host's platform, whatever their roles, each with its index or manifest.
 pub fn approved(inputs: &Inputs<'_>) -> anyhow::Result<BTreeMap<String, Digest>> {
     let images = of_platform(inputs.list, &inputs.facts.platform);
     let names = images.map(|image| names(inputs.list, image)).collect::<anyhow::Result<Vec<_>>>()?;
@@ -146,7 +146,7 @@ fn index(inputs: &Inputs<'_>) -> anyhow::Result<Index> {
     Ok(descriptors.collect::<anyhow::Result<Vec<_>>>()?.into_iter().flatten().collect())
 }
 
-/// What [`restore`] found and did.
+/// The result of [`restore`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Restored {
     /// Names that were put back.
@@ -155,16 +155,16 @@ pub struct Restored {
     pub lost: Vec<String>,
 }
 
-/// The images that kinstall loaded on this host; `None` where it has loaded none.
+/// The images that kinstall loaded on this host; `None` if it has loaded none.
 pub fn record(host: &Host) -> anyhow::Result<Option<Index>> {
     let Some(bytes) = host.read(INDEX_PATH)? else { return Ok(None) };
     serde_json::from_slice(&bytes).with_context(|| format!("while reading {INDEX_PATH}"))
 }
 
-/// Puts back the names of images that were removed.
+/// Restores the names of images that were removed.
 pub fn restore(host: &Host) -> anyhow::Result<Restored> {
     let index = record(host)?.context("no images were loaded on this host by kinstall")?;
-    // What was loaded on this host is for its platform.
+    // Images that were loaded on this host are for its platform.
     put_back(host, &Importer::find(host, &Platform::of_this_program())?, &index)
 }
 

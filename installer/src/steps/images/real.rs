@@ -1,7 +1,7 @@
-//! The images step against a real containerd, where there is one: its answers are what a script cannot vouch for.
+//! The images step against a real containerd, if there is one: a script cannot prove containerd's answers.
 //!
-//! `KINSTALL_CONTAINERD` names folders, separated by colons, each with `containerd` and `ctr` and, where pods' own view is to be
-//! asked too, `crictl`. Without it, what is on the PATH is used. Needs root.
+//! `KINSTALL_CONTAINERD` names folders, separated by colons, each with `containerd`, `ctr` and optionally `crictl`, which shows the pods'
+//! own view. Without the variable, the programs on the PATH are used. Needs root.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -25,7 +25,7 @@ use crate::host::{Command, CommandError, Commands, Output};
 
 const REPOSITORY: &str = "registry.example/team/controller";
 
-/// A containerd of its own, with nothing in it, ended when dropped.
+/// A separate, empty containerd; it ends when this is dropped.
 struct Containerd {
     programs: PathBuf,
     root: tempfile::TempDir,
@@ -77,7 +77,7 @@ impl Containerd {
         Host::under(self.root.path(), Box::new(programs)).unwrap()
     }
 
-    /// Whether the CRI plugin finds an image by this name; `None` where there is no `crictl` to ask with.
+    /// Whether the CRI plugin finds an image by this name; `None` without `crictl`.
     fn finds(&self, name: &str) -> Option<bool> {
         let crictl = self.programs.join("crictl");
         let endpoint = format!("--image-endpoint=unix://{}", self.socket());
@@ -88,7 +88,7 @@ impl Containerd {
     }
 }
 
-/// The programs of a folder instead of those that are installed, asked at a socket of one's own.
+/// The programs of a folder instead of the installed ones, with a separate socket.
 struct Programs {
     folder: PathBuf,
     socket: String,
@@ -113,14 +113,14 @@ impl Commands for Programs {
     }
 }
 
-/// What the image is called, by the digest of its index.
+/// Makes the image's name from the digest of its index.
 type Naming = fn(&Digest) -> String;
 
 const BY_TAG: Naming = |_| format!("{REPOSITORY}:v1");
 const BY_DIGEST: Naming = |index| format!("{REPOSITORY}@{index}");
 
-/// A bundle of one image whose index has another index in it. That names other platforms as well, none of which is in the bundle, and the
-/// config states another architecture than the index.
+/// A bundle of one image whose index contains another index. The inner index also names other platforms, which are not in the bundle, and
+/// the config states another architecture than the index.
 fn bundle(at: &Path, naming: Naming) -> (IndexedBundle, Image) {
     let platform = Platform::of_this_program();
     let layers = [[("bin/busybox", "program"), ("etc/motd", "hello")], [("etc/motd", "good day"), ("etc/more", "")]];
@@ -200,7 +200,7 @@ fn bundle(at: &Path, naming: Naming) -> (IndexedBundle, Image) {
     (IndexedBundle::open(at, SignatureCheck::Skipped).unwrap(), image)
 }
 
-/// All that a pod may call the image.
+/// All names that a pod may use for the image.
 fn spoken_names(image: &Image) -> Vec<String> {
     let Image { manifest, pinned, .. } = image;
     let by_tag = image.reference.tag().map(|tag| format!("{REPOSITORY}:{tag}"));
@@ -231,7 +231,7 @@ fn assert_found(containerd: &Containerd, bundle: &IndexedBundle, image: &Image) 
     }
 }
 
-/// What the folders of the environment or the PATH have.
+/// The folders in the environment variable, or the PATH.
 fn folders() -> Vec<PathBuf> {
     let path = std::env::var_os("KINSTALL_CONTAINERD").unwrap_or_default();
     let on_path: OsString = std::env::var_os("PATH").unwrap_or_default();

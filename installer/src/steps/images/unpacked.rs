@@ -1,4 +1,4 @@
-//! Whether what containerd unpacked is whole: every image of the record, layer by layer, against its archive.
+//! Whether containerd's unpacked images are complete: compares every image of the record, layer by layer, with its archive.
 
 use std::collections::BTreeMap;
 use std::collections::hash_map::{Entry, HashMap};
@@ -26,7 +26,7 @@ impl fmt::Display for ImageFault {
 
 /// Where containerd keeps content, by digest.
 const CONTENT: &str = "io.containerd.content.v1.content/blobs/sha256";
-/// Layers are read in pieces of this many bytes.
+/// Layers are read in pieces of this size.
 const BUFFER_BYTES: usize = 128 << 10;
 
 /// A file that an image has and its snapshot has not, or not so.
@@ -52,7 +52,7 @@ pub fn faults(host: &Host) -> anyhow::Result<Vec<ImageFault>> {
 /// Compares each image of `index` with its unpacked snapshot. Reads every layer once.
 ///
 /// # Errors
-/// An image's content is gone or it is not unpacked at all, which `kinstall run` mends.
+/// When an image's content is gone, or when an image is not unpacked at all. `kinstall run` repairs both.
 pub fn faults_of(host: &Host, index: &Index) -> anyhow::Result<Vec<ImageFault>> {
     let mut seen: HashMap<Digest, BTreeMap<PathBuf, Fault>> = HashMap::new();
     let mut all = Vec::new();
@@ -76,11 +76,11 @@ pub fn faults_of(host: &Host, index: &Index) -> anyhow::Result<Vec<ImageFault>> 
 
 /// A layer of an image on this host.
 struct Layer {
-    /// What containerd calls the snapshot of it and all below.
+    /// containerd's name for the snapshot of this layer and all below it.
     chain: Digest,
-    /// As it came.
+    /// The compressed or plain tar in containerd's content store.
     archive: String,
-    /// As it was unpacked.
+    /// The directory that it was unpacked to.
     directory: PathBuf,
 }
 
@@ -103,7 +103,8 @@ fn layers(host: &Host, manifest: &Digest) -> anyhow::Result<Vec<Layer>> {
     Ok(chains.into_iter().zip(layers).zip(directories).map(layer).collect())
 }
 
-/// The names of snapshots: each is the digest over the one below and the layer's own (image-spec 1.1, "Layer `ChainID`").
+/// The names of snapshots: each is a digest over the name of the snapshot below and the layer's own digest (image-spec 1.1, "Layer
+/// `ChainID`").
 fn chains(layers: &[Digest]) -> Vec<Digest> {
     let next = |below: &mut Option<Digest>, layer: &Digest| {
         let chain = below.map_or(*layer, |below| Digest::of(format!("{below} {layer}").as_bytes()));
@@ -113,10 +114,10 @@ fn chains(layers: &[Digest]) -> Vec<Digest> {
     layers.iter().scan(None, next).collect()
 }
 
-/// Reads all content that containerd keeps, and gives the digest by which it is kept and that of what is there.
+/// Reads all content that containerd keeps. Returns for each file the digest in its name and the digest of its content.
 ///
 /// # Errors
-/// Also where a file's name is no digest.
+/// Also when a file's name is not a digest.
 pub fn content_digests(host: &Host) -> anyhow::Result<Vec<(Digest, Digest)>> {
     let directory = format!("{CONTAINERD_DIRECTORY}/{CONTENT}");
     let mut found = Vec::new();
@@ -124,13 +125,13 @@ pub fn content_digests(host: &Host) -> anyhow::Result<Vec<(Digest, Digest)>> {
         let path = format!("{directory}/{name}");
         let kept: Digest =
             format!("sha256:{name}").parse().with_context(|| format!("{path} is not named by a digest"))?;
-        // The collector may have taken it since.
+        // The collector may have removed it in the meantime.
         found.extend(host.digest(&path)?.map(|(read, _)| (kept, read)));
     }
     Ok(found)
 }
 
-/// Where containerd keeps a blob.
+/// The path of a blob in containerd.
 fn content(digest: &Digest) -> String {
     format!("{CONTAINERD_DIRECTORY}/{CONTENT}/{}", digest.hex())
 }
@@ -140,7 +141,7 @@ fn parsed<T>(host: &Host, digest: &Digest, parse: impl Fn(&[u8]) -> Result<T, St
     parse(&bytes).map_err(|reason| anyhow!("{digest} {reason}"))
 }
 
-/// Opens a layer, which is a tar, plain or compressed with gzip or zstd, as its first bytes say.
+/// Opens a layer: a tar that is plain or compressed with gzip or zstd, as its first bytes show.
 fn open(host: &Host, path: &str) -> anyhow::Result<Box<dyn Read>> {
     let mut reader = BufReader::with_capacity(BUFFER_BYTES, host.open(path)?);
     Ok(match reader.fill_buf()? {

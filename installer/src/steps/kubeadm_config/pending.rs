@@ -1,4 +1,4 @@
-//! What a change of settings has still to do on a control plane, kept on the host from before its first change until its end.
+//! The unfinished work of a change of settings on a control plane, recorded on the host from before its first change until its end.
 
 use std::collections::BTreeSet;
 
@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 use crate::host::unfinished::UnfinishedWork;
 use crate::static_pods::StaticPod;
 
-/// What is still to do.
+/// The work that is left to do.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Pending {
-    /// Whether the host's record says other settings, and what they make to do is not worked out yet.
+    /// Whether the host's record has new settings, and the work that they require was not determined yet.
     pub begun: bool,
     /// Whether the API server's certificate lacks names of kubeadm's configuration, or has others.
     pub certificate: bool,
@@ -19,7 +19,7 @@ pub struct Pending {
     pub names_gone: BTreeSet<String>,
     /// Static pods to make again, in this order.
     pub pods: BTreeSet<StaticPod>,
-    /// What the cluster keeps for hosts that join, and for upgrades.
+    /// The parts that the cluster keeps for hosts that join, and for upgrades.
     pub uploads: BTreeSet<Upload>,
     /// Whether kube-proxy has to read another configuration.
     pub kube_proxy: bool,
@@ -52,7 +52,7 @@ impl UnfinishedWork for Pending {
 }
 
 impl Pending {
-    /// Both together.
+    /// The union of both.
     #[must_use]
     pub fn and(mut self, other: Self) -> Self {
         self.begun |= other.begun;

@@ -1,5 +1,5 @@
-//! Other settings for a control plane that stands: what differs is worked out from kubeadm's configuration on the host, noted, and done one
-//! program after another, each only when the one before is healthy.
+//! Puts changed settings into effect on an existing control plane. It compares kubeadm's configuration on the host with the wanted one,
+//! records the work, and changes one program after another, each only when the one before is healthy.
 //!
 //! It works from the files on the host and not from its record of cluster.yaml, so that the next run completes one that was cut off anywhere.
 
@@ -22,20 +22,20 @@ use crate::wait::{Look, until};
 
 const HINT: &str = "correct cluster.yaml or put the former value back, then run the same command again; \
                     `crictl ps -a` and `crictl logs` on this host show why a program does not start";
-/// kube-proxy has a pod on every host, and one after another restarts.
+/// kube-proxy has a pod on every host; they restart one after another.
 const KUBE_PROXY_WITHIN: std::time::Duration = std::time::Duration::from_mins(10);
 const CLUSTER: &str = "ClusterConfiguration";
-/// Parts of [`CLUSTER`] that are made into static pods, with the phase of kubeadm.
+/// Parts of [`CLUSTER`] that become static pods, with kubeadm's phase for each.
 const PODS: [(&str, StaticPod, &str); 3] = [
     ("apiServer", StaticPod::KubeApiserver, "apiserver"),
     ("controllerManager", StaticPod::KubeControllerManager, "controller-manager"),
     ("scheduler", StaticPod::KubeScheduler, "scheduler"),
 ];
 
-/// Brings the settings of cluster.yaml to this control plane.
+/// Puts the settings of cluster.yaml into effect on this control plane.
 pub fn roll_out(context: &mut Context<'_>) -> anyhow::Result<()> {
     let mut pending = Pending::read(&context.host)?.and(differences(context)?);
-    // First of all, so that a run that is cut off is completed by the next.
+    // First of all, so that the next run completes one that is cut off.
     pending.keep(&context.host)?;
     write(context)?;
     pending.begun = false;
@@ -43,7 +43,7 @@ pub fn roll_out(context: &mut Context<'_>) -> anyhow::Result<()> {
     finish(context, pending).hint(HINT)
 }
 
-/// What the files on the host and those that are wanted make of each other.
+/// The work that follows from the differences between the files on the host and the wanted files.
 fn differences(context: &Context<'_>) -> anyhow::Result<Pending> {
     let wanted = kubeadm::configuration(context)?;
     let mut pending = match context.host.read_text(CONFIG_PATH)? {
@@ -60,17 +60,18 @@ fn differences(context: &Context<'_>) -> anyhow::Result<Pending> {
     Ok(pending)
 }
 
-/// The program that a file of a control plane is for.
+/// The program that reads a file of a control plane.
 fn reader_of(path: &str) -> StaticPod {
     let patch = path.strip_prefix(PATCHES_DIRECTORY).map(|name| name.trim_start_matches('/'));
     let of_patch = patch.and_then(|name| PODS.iter().find(|(_, pod, _)| name.starts_with(pod.as_str())));
     of_patch.map_or(StaticPod::KubeApiserver, |(_, pod, _)| *pod)
 }
 
-/// What has to be done where kubeadm's configuration was `found` and is `wanted`.
+/// The work if kubeadm's configuration was `found` and is now `wanted`.
 ///
 /// # Errors
-/// Where they differ in what a run does not change. Rules of cluster.yaml refuse that before, so that somebody else wrote the file.
+/// When they differ in something that a run does not change. The rules of cluster.yaml refuse such a change earlier, so somebody else wrote
+/// the file.
 fn compare(found: &str, wanted: &str) -> anyhow::Result<Pending> {
     let is_lost = found.trim().is_empty();
     let [mut found, mut wanted] = [documents(found)?, documents(wanted)?];
@@ -85,7 +86,7 @@ fn compare(found: &str, wanted: &str) -> anyhow::Result<Pending> {
             pending.pods.insert(pod);
         }
     }
-    // Members of etcd come and go; the control plane's own step makes that known.
+    // Members of etcd come and go; the step of the control plane updates them.
     for configuration in [&mut before, &mut after] {
         remove_endpoints(configuration);
     }
@@ -110,7 +111,7 @@ fn compare(found: &str, wanted: &str) -> anyhow::Result<Pending> {
     Ok(pending)
 }
 
-/// By their kinds.
+/// The documents of a file by their kinds.
 fn documents(text: &str) -> anyhow::Result<BTreeMap<String, Mapping>> {
     let mut found = BTreeMap::new();
     for document in text.split("---\n").filter(|document| !document.trim().is_empty()) {
@@ -138,10 +139,10 @@ fn first_difference(found: &Mapping, wanted: &Mapping) -> String {
     format!("`{}`", key.unwrap_or("kind"))
 }
 
-/// Does what is `pending`.
+/// Does the `pending` work.
 ///
 /// # Errors
-/// The first that happens. What comes after it waits for the next run.
+/// The first error. The rest waits for the next run.
 fn finish(context: &mut Context<'_>, mut pending: Pending) -> anyhow::Result<()> {
     if pending.certificate {
         context.progress.detail("renewing the API server's certificate");
@@ -196,7 +197,7 @@ fn renew_kube_proxy(context: &mut Context<'_>) -> anyhow::Result<()> {
     })
 }
 
-/// Why not every pod of a `DaemonSet` has what it says now. Pods with the former configuration are ready as well.
+/// Why not every pod of a `DaemonSet` has its present configuration. Pods with the former configuration are ready as well.
 fn not_rolled_out(set: &serde_json::Value) -> Option<String> {
     let number = |key: &str| set["status"][key].as_u64().unwrap_or(0);
     let (wanted, renewed) = (number("desiredNumberScheduled"), number("updatedNumberScheduled"));

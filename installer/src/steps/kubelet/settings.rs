@@ -1,5 +1,5 @@
-//! Other settings for a kubelet that runs. What kinstall brought to it last is kept on the host, so that what cluster.yaml lists no longer is
-//! taken away; kubeadm wrote the configuration in its own words, which say nothing of where a key comes from.
+//! Changed settings for a running kubelet. The host keeps the settings that kinstall brought last, so that keys that cluster.yaml does not
+//! list any more are removed. kubeadm writes the configuration in its own form, in which the origin of a key is lost.
 
 use std::time::Duration;
 
@@ -14,15 +14,16 @@ use crate::kubectl::Kubectl;
 use crate::steps::Context;
 use crate::wait::{Look, until};
 
-/// What was brought to the kubelet last, below kinstall's directory.
+/// The settings that were brought to the kubelet last, below kinstall's directory.
 const BROUGHT: &str = "kubelet.yaml";
-/// How long a kubelet takes at most until it says that it is healthy.
+/// The longest time until a kubelet says that it is healthy.
 const HEALTHY_WITHIN: Duration = Duration::from_mins(2);
-/// Where a kubelet says it, unless its configuration has it otherwise. Source: `staging/src/k8s.io/kubelet/config/v1beta1/types.go`.
+/// The port of a kubelet's health check, unless its configuration has another one. Source:
+/// `staging/src/k8s.io/kubelet/config/v1beta1/types.go`.
 const HEALTH_PORT: u64 = 10248;
 
-/// Keeps what the kubelet of a standing host has from `former`, before the host's record says otherwise. A host that has such a note already keeps it:
-/// a run may have been cut off.
+/// Keeps the settings that the kubelet of an existing host has from `former`, before the host's record is replaced. An earlier note is not
+/// replaced: a run may have been cut off.
 pub fn note_standing(host: &Host, former: &Inputs<'_>) -> anyhow::Result<()> {
     if super::is_configured(host) && former.topology.this().is_node() && brought(host)?.is_none() {
         host.keep_record(BROUGHT, host_settings::whole(former).as_bytes())?;
@@ -34,13 +35,13 @@ fn brought(host: &Host) -> anyhow::Result<Option<String>> {
     Ok(host.read_text(&format!("{}/{BROUGHT}", ledger::DIRECTORY))?)
 }
 
-/// Whether the kubelet was brought something else than what is wanted. Where nothing is noted, it has what kubeadm gave it.
+/// Whether the kubelet was brought other settings than the wanted ones. Without a note, it has what kubeadm gave it.
 pub fn differ(context: &Context<'_>) -> anyhow::Result<bool> {
     let brought = brought(&context.host)?;
     Ok(super::is_configured(&context.host) && brought.is_some_and(|text| text != host_settings::whole(context)))
 }
 
-/// The configuration to write; `None` if the one that is there stays.
+/// The configuration to write; `None` if the present one stays.
 pub fn wanted(context: &Context<'_>) -> anyhow::Result<Option<String>> {
     let Some(found) = context.host.read_text(CONFIG_PATH)? else { return Ok(None) };
     let whole = host_settings::whole(context);
@@ -53,10 +54,10 @@ pub fn wanted(context: &Context<'_>) -> anyhow::Result<Option<String>> {
     Ok(mended.or(changed))
 }
 
-/// Starts the kubelet again with this configuration, or with the one that is there, and waits until it is healthy.
+/// Restarts the kubelet with this configuration, or with the present one, and waits until it is healthy.
 ///
 /// # Errors
-/// Where it is not. It has its former configuration again then.
+/// When it does not become healthy. It has its former configuration again then.
 pub fn restart_with(context: &mut Context<'_>, configuration: Option<String>) -> anyhow::Result<()> {
     let former = context.host.read_text(CONFIG_PATH)?;
     if let Some(text) = &configuration {
@@ -91,7 +92,7 @@ fn restart(context: &mut Context<'_>) -> anyhow::Result<()> {
     .context(LOG)
 }
 
-/// Where the kubelet of this host says whether it is healthy; `None` if it is told not to, or has not joined yet.
+/// The address of the health check of this host's kubelet; `None` if the check is switched off, or if the host has not joined yet.
 fn health_server(host: &Host) -> anyhow::Result<Option<String>> {
     let text = host.read_text(CONFIG_PATH)?.unwrap_or_default();
     let settings: Mapping = serde_yaml::from_str(&text).unwrap_or_default();
@@ -119,7 +120,7 @@ mod tests {
         cluster
     }
 
-    /// A worker that stands by `cluster`, as kubeadm writes it: in its own words.
+    /// A worker that was set up for `cluster`, with the configuration in kubeadm's own form.
     fn standing(cluster: &Cluster, programs: crate::fixture::bench::Script) -> Bench {
         let bench = Bench::with_programs(programs);
         bench.join_kubelet();
@@ -176,7 +177,7 @@ mod tests {
 
     #[test]
     fn an_unhealthy_kubelet_gets_its_former_settings_back() {
-        // systemd says so.
+        // Here systemd reports the failure.
         fn ill(root: &std::path::Path, command: &Command) -> Option<String> {
             let asked = command.arguments.join(" ");
             let restarts = command.program == "systemctl" && asked.contains("restart");

@@ -1,4 +1,4 @@
-//! A network add-on of the bundle, made to fit this cluster.
+//! A network add-on of the bundle, adapted to the cluster.
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
@@ -11,8 +11,8 @@ pub fn check(context: &Context<'_>) -> anyhow::Result<Check> {
     addon::check(context, &objects(context)?)
 }
 
-/// What the network's pods fill on every node, beside what every network does (`/etc/cni`, `/var/lib/cni`, `/opt/cni`). It is
-/// claimed before the kubelet starts, because the pods start as soon as a node has joined.
+/// Directories that the network's pods fill on every node, in addition to those of every network (`/etc/cni`, `/var/lib/cni`, `/opt/cni`).
+/// They are claimed before the kubelet starts, because the pods start as soon as a node has joined.
 #[must_use]
 pub fn trees(cni: Cni) -> &'static [&'static str] {
     match cni {
@@ -22,7 +22,7 @@ pub fn trees(cni: Cni) -> &'static [&'static str] {
     }
 }
 
-/// Where the network's pods mount a file system on the host, unless systemd did at boot.
+/// Where the network's pods mount a file system on the host, unless systemd did so at boot.
 #[must_use]
 pub fn mounts(cni: Cni) -> &'static [&'static str] {
     match cni {
@@ -35,7 +35,7 @@ pub fn apply(context: &Context<'_>) -> anyhow::Result<()> {
     addon::apply(context, objects(context)?)
 }
 
-/// The objects of the network's manifests; none of a network without manifests.
+/// The objects of the network's manifests; empty for a network without manifests.
 pub fn objects(context: &Context<'_>) -> anyhow::Result<Vec<Value>> {
     let network = &context.spec.network;
     let mut objects = addon::objects(context, context.cni().as_str())?;
@@ -56,7 +56,7 @@ fn set_flannel_network(object: &mut Value, pod_cidr: &Cidrs) -> anyhow::Result<(
     }
     let settings = object["data"]["net-conf.json"].as_str().context("Flannel's ConfigMap has no net-conf.json")?;
     let mut settings: Value = serde_json::from_str(settings).context("while reading Flannel's net-conf.json")?;
-    // Source: pkg/subnet/config.go of Flannel; IPv4 is on and IPv6 off where nothing is said.
+    // Source: pkg/subnet/config.go of Flannel; by default, IPv4 is on and IPv6 off.
     for (family, enabled, network) in
         [(IpFamily::Ipv4, "EnableIPv4", "Network"), (IpFamily::Ipv6, "EnableIPv6", "IPv6Network")]
     {

@@ -14,13 +14,13 @@ use crate::template::render;
 use crate::wait::{Look, until};
 
 const PATH: &str = "/etc/cni/net.d/10-kinstall.conflist";
-/// The controller manager gives it, once it leads: 10 to 20 s after its start.
+/// The controller manager assigns the addresses once it leads: 10 to 20 s after its start.
 pub(super) const POD_CIDR_WITHIN: Duration = Duration::from_mins(2);
-/// Who is to be looked at when it does not.
+/// What to check if it assigns none; a part of the error.
 pub(super) const POD_CIDR_GIVER: &str =
     "the controller manager gives them; `crictl ps -a` and `crictl logs` show its state";
 
-/// Gives a host's pods a bridge. It runs as soon as the host has joined, since its node needs a while after that to become ready.
+/// Gives a host's pods a bridge. The step runs as soon as the host has joined, since its node becomes ready only some time after that.
 pub struct Bridge;
 
 impl Step for Bridge {
@@ -59,7 +59,7 @@ fn own_network(host: &Host, name: &str) -> anyhow::Result<Option<Cidrs>> {
     given_to(&Kubectl::as_kubelet(host).get(&["node", name])?.unwrap_or_default())
 }
 
-/// The addresses that the cluster has given to the pods of a node: one network of each of its families.
+/// The addresses that the cluster has assigned to the pods of a node: one network of each of its families.
 pub(super) fn given_to(node: &Value) -> anyhow::Result<Option<Cidrs>> {
     let texts: Option<Vec<_>> =
         node["spec"]["podCIDRs"].as_array().map(|all| all.iter().filter_map(Value::as_str).collect());
@@ -68,8 +68,8 @@ pub(super) fn given_to(node: &Value) -> anyhow::Result<Option<Cidrs>> {
     text.map(|text| text.parse().context("while reading spec.podCIDRs")).transpose()
 }
 
-/// The plugins' configuration. Leaving the cluster under the host's address is for the routes' unit, since the plugin would
-/// do it between pods of different hosts as well.
+/// The plugins' configuration. The routes' unit masquerades packets that leave the cluster; the plugin would also do it between pods of
+/// different hosts.
 fn configuration(own: &Cidrs) -> String {
     let template = include_str!("../../../../manifests/templates/bridge.conflist");
     let ranges: Vec<_> = own.iter().map(|cidr| format!("[{{\"subnet\": \"{cidr}\"}}]")).collect();

@@ -1,5 +1,5 @@
-//! Upstream's `calico.yaml`, made to fit this cluster: the file stays as its project signed it off, and the objects read from it are
-//! changed as its comments and Calico's documentation say.
+//! Upstream's `calico.yaml`, adapted to this cluster: the file stays as its project published it, and its objects are changed after it is
+//! read, as its comments and Calico's documentation say.
 //!
 //! Sources: `manifests/calico.yaml` and `manifests/calico-vxlan.yaml` of github.com/projectcalico/calico, which differ in these
 //! settings alone, and docs.tigera.io, "Configuring calico/node".
@@ -10,14 +10,14 @@ use serde_json::{Value, json};
 use crate::config::{Calico, CalicoMode, Cidrs, Encapsulation, IpFamily};
 use crate::steps::addon::text;
 
-/// What `calico-node` asks of BIRD, which speaks BGP and does not run with VXLAN alone.
+/// The checks of BIRD in `calico-node`'s probes. BIRD speaks BGP and does not run with VXLAN alone.
 const PROBES: [(&str, &str); 2] = [("livenessProbe", "-bird-live"), ("readinessProbe", "-bird-ready")];
 
-/// Changes the objects of `calico.yaml` so that they do what `settings` say.
+/// Changes the objects of `calico.yaml` according to `settings`.
 pub fn set(objects: &mut [Value], settings: &Calico, pod_cidr: &Cidrs) -> anyhow::Result<()> {
     let config = find(objects, "ConfigMap", "calico-config")?;
     config["data"]["calico_backend"] = json!(if uses_bird(settings.mode) { "bird" } else { "vxlan" });
-    // 0 is Calico's word for what fits.
+    // With 0, Calico chooses a suitable MTU.
     config["data"]["veth_mtu"] = json!(settings.mtu.unwrap_or(0).to_string());
     if pod_cidr.of(IpFamily::Ipv6).is_some() {
         let plugin = &mut config["data"]["cni_network_config"];
@@ -43,14 +43,14 @@ fn find<'a>(objects: &'a mut [Value], kind: &str, name: &str) -> anyhow::Result<
     found.next().with_context(|| format!("the bundle's manifest of Calico has no {kind} {name}"))
 }
 
-/// The environment of `calico-node` as far as it depends on the cluster.
+/// The environment variables of `calico-node` that depend on the cluster.
 fn variables(settings: &Calico, pod_cidr: &Cidrs) -> Vec<(&'static str, String)> {
     let wrapped = match settings.encapsulation.unwrap_or_default() {
         Encapsulation::CrossSubnet => "CrossSubnet",
         Encapsulation::Always => "Always",
     };
     let only_in = |mode| if settings.mode == mode { wrapped } else { "Never" }.to_owned();
-    // Without it, the first interface that looks right is taken, which on hosts of several networks is often another one.
+    // Without it, Calico takes the first suitable interface, which is often the wrong one on hosts with several networks.
     let address = |family| {
         let cidr = settings.node_cidr.filter(|cidr| cidr.family() == family);
         cidr.map_or_else(|| "kubernetes-internal-ip".to_owned(), |cidr| format!("cidr={cidr}"))
@@ -61,12 +61,12 @@ fn variables(settings: &Calico, pod_cidr: &Cidrs) -> Vec<(&'static str, String)>
     found.extend([
         ("CALICO_IPV4POOL_IPIP", ipv4.map_or_else(never, |_| only_in(CalicoMode::Ipip))),
         ("CALICO_IPV4POOL_VXLAN", ipv4.map_or_else(never, |_| only_in(CalicoMode::Vxlan))),
-        // Of no effect without IPv6, and the same in upstream's manifests.
+        // Has no effect without IPv6, and is the same in upstream's manifests.
         ("CALICO_IPV6POOL_VXLAN", only_in(CalicoMode::Vxlan)),
     ]);
     found.extend(match ipv4 {
         Some(_) => vec![("IP_AUTODETECTION_METHOD", address(IpFamily::Ipv4))],
-        // BIRD names a host by an IPv4 address, which there is none of.
+        // BIRD needs an IPv4 address to identify a host, and there is none.
         None => vec![("IP", "none".to_owned()), ("CALICO_ROUTER_ID", "hash".to_owned())],
     });
     if let Some(pods) = ipv6 {
@@ -82,7 +82,7 @@ fn variables(settings: &Calico, pod_cidr: &Cidrs) -> Vec<(&'static str, String)>
     found
 }
 
-/// The plugin's configuration, with the families of addresses that pods get. It is not JSON before Calico's own container has filled it in.
+/// The plugin's configuration, with the address families of pods. It is not valid JSON before Calico's own container has filled it in.
 fn with_families(config: &str, pod_cidr: &Cidrs) -> anyhow::Result<String> {
     const IPAM: &str = "\"type\": \"calico-ipam\"";
     ensure!(config.contains(IPAM), "the bundle's manifest of Calico has no {IPAM} in cni_network_config");
@@ -128,7 +128,7 @@ mod tests {
     use super::*;
     use crate::steps::addon::parse;
 
-    /// Of the same shape as upstream's, with what is changed and a little of what is not.
+    /// Has the same shape as upstream's manifest, with the parts that are changed and a few that are not.
     const MANIFEST: &str = r#"
 kind: ConfigMap
 apiVersion: v1
@@ -163,7 +163,7 @@ spec:
         objects
     }
 
-    /// What of the manifest was set, in few words.
+    /// The settings in the manifest, shortened.
     fn shown(settings: &str) -> String {
         let objects = after(MANIFEST.as_bytes(), settings);
         let data = &objects[0]["data"];
@@ -207,7 +207,7 @@ spec:
         assert!(bgp.starts_with("backend bird") && bgp.contains("IPIP Never") && bgp.contains("VXLAN Never"), "{bgp}");
     }
 
-    /// What of the manifest was set for pods with these networks, in few words.
+    /// The settings in the manifest for pods with these networks, shortened.
     fn shown_for(pods: &str) -> String {
         let mut objects = parse(MANIFEST.as_bytes()).unwrap();
         set(&mut objects, &Calico::default(), &pods.parse().unwrap()).unwrap();
@@ -260,7 +260,7 @@ spec:
         }
     }
 
-    /// Upstream's own manifest for VXLAN is a variant of the one that bundles carry: what kinstall makes of that has to be the same.
+    /// Upstream's own manifest for VXLAN is a variant of the one in bundles: kinstall's result has to be the same for both.
     #[test]
     #[ignore = "needs Calico's Go module, which the lab's mirror is built from: ./ci/test one-host"]
     fn what_vxlan_makes_of_upstreams_manifest_is_upstreams_manifest_for_vxlan() {
@@ -270,7 +270,7 @@ spec:
         let mut theirs = parse(&read("calico-vxlan.yaml")).unwrap();
         assert!(ours.len() > 20 && ours.len() == theirs.len());
         assert_eq!(ours, after(&read("calico-vxlan.yaml"), "{mode: vxlan}"), "their variant is set to the same");
-        // Beyond it, kinstall says what the addresses of pods and of hosts are.
+        // In addition, kinstall sets the addresses of pods and of hosts.
         let node = find(&mut theirs, "DaemonSet", "calico-node").unwrap();
         let node = &mut node["spec"]["template"]["spec"]["containers"][0];
         set_variable(node, "CALICO_IPV4POOL_CIDR", "10.0.0.0/16").unwrap();
@@ -279,7 +279,7 @@ spec:
         assert_eq!(after(&read("calico-vxlan.yaml"), "{mode: ipip}"), after(&read("calico.yaml"), "{mode: ipip}"));
     }
 
-    /// Where Go keeps the module's manifests, if it does.
+    /// The path of the module's manifests in Go's cache, if they are there.
     fn upstream() -> Option<PathBuf> {
         let cache = Command::new("go").args(["env", "GOMODCACHE"]).output().ok()?;
         let cache = String::from_utf8(cache.stdout).ok()?;

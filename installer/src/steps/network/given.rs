@@ -1,5 +1,5 @@
-//! Which addresses the cluster gave to the pods of each node: as the leader sent them, or as the API tells a host by its own
-//! credential, so that a host learns of others that joined by hand.
+//! The addresses that the cluster assigned to the pods of each node: from the leader, or from the API, which a host asks with its own
+//! credential. So a host learns about others that joined by hand.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -21,7 +21,7 @@ use crate::wait::{Look, until};
 /// The networks of pods, by node.
 pub type PodNetworks = BTreeMap<String, PodNetwork>;
 
-/// Where the pods of every node are, once these nodes have got addresses for theirs. For a control plane.
+/// The pod networks of every node, once these nodes have got theirs. For a control plane.
 pub fn pod_networks(host: &Host, nodes: &[String], progress: &dyn StepProgress) -> anyhow::Result<PodNetworks> {
     until(progress, "every node's pod addresses (spec.podCIDR)", POD_CIDR_WITHIN, || {
         let given = present_networks(host)?;
@@ -35,12 +35,12 @@ pub fn pod_networks(host: &Host, nodes: &[String], progress: &dyn StepProgress) 
     .context(POD_CIDR_GIVER)
 }
 
-/// Where the pods of every node are that has got addresses for them. For a control plane.
+/// The pod networks of every node that has got one. For a control plane.
 pub fn present_networks(host: &Host) -> anyhow::Result<PodNetworks> {
     read_list(&Kubectl::on(host).nodes()?)
 }
 
-/// The networks that this host has to know; without its own where the cluster has given it none yet.
+/// The networks that this host has to know; without its own if the cluster has not assigned it one yet.
 pub fn known(context: &Context<'_>) -> anyhow::Result<PodNetworks> {
     let (own, handed) = (context.node_name(), &context.material.pod_networks);
     if !context.leads() && handed.contains_key(&own) {
@@ -67,7 +67,7 @@ fn read_node(node: &Value) -> anyhow::Result<Option<(String, PodNetwork)>> {
     Ok(Some((name.to_owned(), PodNetwork { pods, node: address, second_node: addresses.get(1).copied() })))
 }
 
-/// A node's addresses, one of each family: the kubelet tells more than one of a family never.
+/// A node's addresses, one of each family: the kubelet never reports more than one of a family.
 fn internal_addresses(node: &Value) -> anyhow::Result<Vec<IpAddr>> {
     let addresses = node["status"]["addresses"].as_array().map(Vec::as_slice).unwrap_or_default();
     let internal = addresses.iter().filter(|address| address["type"] == "InternalIP");
@@ -96,7 +96,7 @@ mod tests {
             .then(|| format!(r#"{{"items": [{W1}, {{"metadata": {{"name": "new"}}}}]}}"#))
     }
 
-    /// The API since Kubernetes 1.32: only its own.
+    /// The API since Kubernetes 1.32: a kubelet can read only its own node.
     fn narrow_api(_: &Path, command: &Command) -> Option<String> {
         let own = command.arguments.windows(2).any(|pair| pair == ["node", "w1"]);
         let refusal =

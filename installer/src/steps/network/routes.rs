@@ -1,5 +1,5 @@
-//! Routes to the pods of other hosts, and the way out of the cluster, by a unit of their own so that they are there after a
-//! boot. For hosts of one network, which is what the bridge is for.
+//! Routes to the pods of other hosts, and the way out of the cluster, in a separate unit so that they exist after a boot. For hosts in one
+//! network, which is the case that the bridge is for.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -16,7 +16,7 @@ use crate::template::render;
 /// The unit.
 pub const UNIT: &str = "kinstall-pod-network.service";
 const UNIT_PATH: &str = "/etc/systemd/system/kinstall-pod-network.service";
-/// How the unit's lines begin that set a route.
+/// The beginning of the unit's lines that set a route.
 const SET_ROUTE: &str = "ExecStart=/bin/sh -c 'ip route replace ";
 /// Marks kinstall's rule among others; `reset` finds it by this.
 const COMMENT: &str = "kinstall: pods leave the cluster";
@@ -43,13 +43,13 @@ pub fn check(context: &Context<'_>, networks: &BTreeMap<String, PodNetwork>) -> 
 
 pub fn apply(context: &mut Context<'_>, networks: &BTreeMap<String, PodNetwork>) -> anyhow::Result<()> {
     let unit = unit(context, networks)?;
-    // Routes of hosts that left the cluster go with the old unit.
+    // Routes to hosts that left the cluster are removed with the old unit.
     context.host.stop_unit(UNIT)?;
     context.host.write_file(UNIT_PATH, unit.as_bytes(), 0o644)?;
     Ok(context.host.restart_unit(UNIT)?)
 }
 
-/// The networks that the unit has routes to, by the address that they are reached through: what this host was told last.
+/// The networks to which the unit has routes, by the gateway's address: what this host was told last.
 pub fn remembered(host: &Host) -> anyhow::Result<BTreeMap<String, PodNetwork>> {
     let unit = host.read_text(UNIT_PATH)?.unwrap_or_default();
     let routes =
@@ -60,7 +60,7 @@ pub fn remembered(host: &Host) -> anyhow::Result<BTreeMap<String, PodNetwork>> {
     routes.map(network).collect()
 }
 
-/// The pods of the other hosts, each network with the address that it is reached through, by these: names are not always known.
+/// The pod networks of the other hosts, each with its gateway, sorted by these addresses: names are not always known.
 fn others(inputs: &Inputs<'_>, networks: &BTreeMap<String, PodNetwork>) -> Vec<Route> {
     let own = inputs.node_name();
     let others = networks.iter().filter(|(name, _)| **name != own);
@@ -69,7 +69,7 @@ fn others(inputs: &Inputs<'_>, networks: &BTreeMap<String, PodNetwork>) -> Vec<R
     routes
 }
 
-/// A network of pods, and the address that it is reached through.
+/// A pod network and its gateway.
 type Route = (Cidr, IpAddr);
 
 fn unit(inputs: &Inputs<'_>, networks: &BTreeMap<String, PodNetwork>) -> anyhow::Result<String> {

@@ -1,4 +1,4 @@
-//! What the bundle itself says of each program's file, for an audit: the host's own record is not asked.
+//! What the bundle itself says about each binary's file, for an audit; the host's own record is not used.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -11,7 +11,7 @@ use super::archive::{self, Selection};
 use super::{streamed, wanted};
 use crate::inputs::Inputs;
 
-/// The permission bits of every program.
+/// The permission bits of every binary.
 pub const MODE: u32 = 0o755;
 
 /// A file of an archive that is only measured.
@@ -30,7 +30,7 @@ impl Write for Measured {
     }
 }
 
-/// The files of this host's programs by absolute path, with the digest of each. Unpacks archives and writes nothing.
+/// The files of this host's binaries by absolute path, with the digest of each. Unpacks archives and writes nothing.
 pub fn files(inputs: &Inputs<'_>, bundle: &IndexedBundle) -> anyhow::Result<BTreeMap<String, Digest>> {
     let mut files = BTreeMap::new();
     for (component, selection, entry) in wanted(inputs) {

@@ -1,7 +1,7 @@
-//! Release archives (tar.gz): takes the wanted regular files out and nothing else.
+//! Release archives (tar.gz): extracts the wanted regular files and nothing else.
 //!
-//! Links, devices and directories in an archive are passed over; names never decide where a file goes beyond the one
-//! folder that the selection names.
+//! Links, devices and directories in an archive are skipped. A name in the archive never decides more than the file's name in the one
+//! directory of the selection.
 
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -9,10 +9,10 @@ use std::path::Path;
 use anyhow::{Context as _, bail, ensure};
 use flate2::read::GzDecoder;
 
-/// What of an entry is installed, and where.
+/// Which files of an entry are installed, and where.
 #[derive(Clone, Copy, Debug)]
 pub enum Selection {
-    /// The entry is the program.
+    /// The entry is the binary itself.
     Itself {
         /// Its path on the host.
         to: &'static str,
@@ -24,9 +24,9 @@ pub enum Selection {
         /// The directory on the host.
         to: &'static str,
     },
-    /// Files of these names, wherever in the archive they lie.
+    /// Files with these names, anywhere in the archive.
     Named {
-        /// The names. The first has to be there, later ones came with newer releases.
+        /// The names. The first has to exist; later ones exist only in newer releases.
         names: &'static [&'static str],
         /// The directory on the host.
         to: &'static str,
@@ -39,7 +39,7 @@ const MAX_TOTAL_BYTES: u64 = 1 << 30;
 const MAX_FILES: usize = 64;
 
 impl Selection {
-    /// Where a file of the archive goes; `None` where it is not wanted.
+    /// The path on the host for a file of the archive; `None` if it is not wanted.
     fn target(&self, path: &Path, mode: u32) -> Option<String> {
         let mut parts = path.strip_prefix(".").unwrap_or(path).components();
         let name = parts.next_back()?.as_os_str().to_str().filter(|name| is_plain(name))?;
@@ -59,7 +59,7 @@ fn is_plain(name: &str) -> bool {
     !name.starts_with('.') && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-+".contains(&byte))
 }
 
-/// Reads the archive `content` and writes each wanted file into what `start` gives for its path on the host.
+/// Reads the archive `content` and writes each wanted file to what `start` returns for its path on the host.
 pub(super) fn extract<W: Write>(
     content: &mut dyn Read,
     selection: &Selection,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::host::Host;
 
-/// Of the programs that are in use.
+/// The record of the binaries in use.
 pub const PATH: &str = "/var/lib/kinstall/installed.json";
 
 /// What was installed, by component.
@@ -31,7 +31,7 @@ pub struct InstalledComponent {
 }
 
 impl Installed {
-    /// Reads the record; an empty one where there is none.
+    /// Reads the record; empty if there is none.
     pub fn read(host: &Host) -> anyhow::Result<Self> {
         Self::read_at(host, PATH)
     }
@@ -60,7 +60,7 @@ impl Installed {
         self.components.insert(name.to_string(), component);
     }
 
-    /// How the host differs from having installed `entry` as component `name`; `None` where it does not.
+    /// How the host differs from one with `entry` installed as component `name`; `None` if it does not.
     pub fn flaw(&self, host: &Host, name: ComponentName, entry: &Entry) -> anyhow::Result<Option<String>> {
         let Some(component) = self.components.get(name.as_str()).filter(|found| found.digest == entry.digest) else {
             return Ok(Some(format!("{name} is not installed in this version")));
@@ -74,7 +74,7 @@ impl Installed {
     }
 }
 
-/// Whether the file at `path` has this content and can be run by all.
+/// Whether the file at `path` has this content and all users can execute it.
 fn is_program(host: &Host, path: &str, digest: Digest) -> anyhow::Result<bool> {
     Ok(host.digest(path)? == Some((digest, 0o755)))
 }

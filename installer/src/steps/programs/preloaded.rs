@@ -1,4 +1,4 @@
-//! The programs of an upgrade: unpacked beside those that run, and put in their place one component at a time.
+//! The binaries of an upgrade: unpacked beside those in use, and put in their place one component at a time.
 
 use std::io;
 
@@ -9,11 +9,11 @@ use super::installed::{Installed, InstalledComponent};
 use super::{Incoming, install, wanted};
 use crate::steps::Context;
 
-/// What their paths begin with until they are in use.
+/// The directory of the unpacked binaries; their own paths follow below it.
 const ROOT: &str = "/var/lib/kinstall/upgrade/programs";
 const RECORD: &str = "/var/lib/kinstall/upgrade/programs.json";
 
-/// Which program is neither in use nor unpacked, for people.
+/// A binary that is neither in use nor unpacked, for people.
 pub fn missing(context: &Context<'_>) -> anyhow::Result<Option<String>> {
     let (installed, unpacked) = (Installed::read(&context.host)?, Installed::read_at(&context.host, RECORD)?);
     for (component, _, entry) in wanted(context) {
@@ -26,7 +26,7 @@ pub fn missing(context: &Context<'_>) -> anyhow::Result<Option<String>> {
     Ok(None)
 }
 
-/// Unpacks what differs from the programs in use.
+/// Unpacks the binaries that differ from those in use.
 pub fn unpack(context: &mut Context<'_>) -> anyhow::Result<()> {
     let installed = Installed::read(&context.host)?;
     let mut unpacked = Installed::read_at(&context.host, RECORD)?;
@@ -46,7 +46,7 @@ pub fn unpack(context: &mut Context<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Which of `components` is not yet in use in the new version, for people.
+/// A component of `components` that is not yet in use in the new version, for people.
 pub fn pending(context: &Context<'_>, components: &[ComponentName]) -> anyhow::Result<Option<String>> {
     let installed = Installed::read(&context.host)?;
     for (component, _, entry) in wanted(context).filter(|(component, ..)| components.contains(component)) {
@@ -57,7 +57,7 @@ pub fn pending(context: &Context<'_>, components: &[ComponentName]) -> anyhow::R
     Ok(None)
 }
 
-/// Puts `components` where they are used. Each file is replaced as a whole; a program that runs goes on as it was.
+/// Puts the binaries of `components` in place. Each file is replaced as a whole; a running program continues with its former file.
 pub fn put_in_place(context: &mut Context<'_>, components: &[ComponentName]) -> anyhow::Result<()> {
     let mut installed = Installed::read(&context.host)?;
     let unpacked = Installed::read_at(&context.host, RECORD)?;
@@ -102,7 +102,7 @@ pub(crate) mod tests {
     use crate::fixture::bench::Bench;
     use crate::join_material::JoinMaterial;
 
-    /// Puts a program of a component there as [`unpack`] does.
+    /// Stages a component's binary as [`unpack`] does.
     pub fn stage(bench: &Bench, list: &BundleList, component: ComponentName, name: &str, content: &str) {
         let path = format!("{ROOT}/usr/local/bin/{name}");
         bench.file(path.trim_start_matches('/'), content);
@@ -132,7 +132,7 @@ pub(crate) mod tests {
         act().unwrap();
         assert_eq!(bench.read("usr/local/bin/etcd"), "the new etcd");
         assert_eq!(is_pending(), None);
-        // What lay aside may be gone now.
+        // The staged files may be gone by now.
         fs_err::remove_dir_all(bench.path(&ROOT[1..])).unwrap();
         act().unwrap();
     }

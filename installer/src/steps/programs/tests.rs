@@ -1,4 +1,4 @@
-//! Programs out of a real bundle into a directory that stands for a host's root.
+//! Installs binaries from a real bundle into a directory that stands in for a host's root.
 
 use std::path::{Path, PathBuf};
 
@@ -21,7 +21,7 @@ impl StepProgress for Silent {
     fn detail(&self, _text: &str) {}
 }
 
-/// What upstream's file of a component looks like, with programs that say their name.
+/// A component's file in upstream's form, with programs that print their name.
 fn upstream_file(component: &str) -> Vec<u8> {
     let names: &[&str] = match component {
         "containerd" => &["bin/containerd", "bin/ctr"],
@@ -41,7 +41,7 @@ fn upstream_file(component: &str) -> Vec<u8> {
     archive.into_inner().unwrap().finish().unwrap()
 }
 
-/// Writes a bundle with every program; the content of `damaged` is not what the list says.
+/// Writes a bundle with every binary; the content of `damaged` does not match the list.
 fn bundle(directory: &Path, damaged: Option<&str>) -> PathBuf {
     let mut list = fixture::list("1.25.2");
     list.images.clear();
@@ -58,7 +58,7 @@ fn bundle(directory: &Path, damaged: Option<&str>) -> PathBuf {
         let name = name_of(entry);
         let mut content = upstream_file(&name);
         if damaged == Some(name.as_str()) {
-            // The last byte of gzip's trailer: the archive unpacks up to there.
+            // Damages the last byte of gzip's trailer: the archive can be unpacked up to there.
             *content.last_mut().unwrap() ^= 1;
             assert!(matches!(writer.entry(entry, &mut &content[..]), Err(WriteError::Content { .. })));
         } else {
@@ -69,7 +69,7 @@ fn bundle(directory: &Path, damaged: Option<&str>) -> PathBuf {
     path
 }
 
-/// Calls `test` with what the step works with: the bundle at `path` and a host below `root`.
+/// Calls `test` with the step's context: the bundle at `path` and a host below `root`.
 fn with_context<T>(path: &Path, root: &Path, test: impl FnOnce(&mut Context<'_>) -> T) -> T {
     let bundle = IndexedBundle::open(path, SignatureCheck::Skipped).unwrap();
     let list: &BundleList = bundle.list();

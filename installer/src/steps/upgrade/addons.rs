@@ -1,4 +1,5 @@
-//! The network's and the add-ons' objects, where the new bundle has others. An installation looks only whether those of the network are there.
+//! The objects of the network and the add-ons, if those of the new bundle differ. An installation checks only that the network's objects
+//! exist.
 
 use super::former_list;
 use crate::config::{Cni, DnsName};

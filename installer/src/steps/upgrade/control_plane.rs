@@ -1,4 +1,4 @@
-//! The control plane, by the new kubeadm while the old kubelet still runs.
+//! Upgrades the control plane with the new kubeadm, while the old kubelet still runs.
 
 use kbundle_format::{ComponentName, Role};
 
@@ -32,7 +32,7 @@ impl Step for UpgradedControlPlane {
         if let Some(reason) = preloaded::pending(context, COMPONENTS)? {
             return needed(reason);
         }
-        // kubeadm's own end is the only proof that all of its work is done.
+        // Only kubeadm's own end proves that all of its work is done.
         if needs_kubeadm(context)? && !unfinished::has(&context.host, Mark::ControlPlane)? {
             return needed("kubeadm has not upgraded it yet");
         }
@@ -45,7 +45,7 @@ impl Step for UpgradedControlPlane {
             unfinished::note(&context.host, Mark::NewConfiguration)?;
         }
         preloaded::put_in_place(context, COMPONENTS)?;
-        // kubeadm puts it over the configuration of the kubelet, which may not start without (cgroup v1 from 1.35 on).
+        // kubeadm applies this patch to the kubelet's configuration. Without it the kubelet may not start (cgroup v1 from 1.35 on).
         let patch = host_settings::patch(context);
         context.host.write_file(host_settings::PATCH_PATH, patch.as_bytes(), 0o644)?;
         kubeadm_config::write(context)?;
@@ -58,7 +58,7 @@ impl Step for UpgradedControlPlane {
     }
 }
 
-/// Whether the control plane has to be made again: from other images, or from another configuration.
+/// Whether the control plane has to be made again, with other images or another configuration.
 fn needs_kubeadm(context: &Context<'_>) -> anyhow::Result<bool> {
     Ok(unfinished::has(&context.host, Mark::NewConfiguration)?
         || changes_control_plane(&former_list(&context.host)?, context.list, &context.facts.platform))

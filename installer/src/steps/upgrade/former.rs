@@ -1,4 +1,4 @@
-//! Copies of what runs, for a rollback.
+//! Copies what runs before an upgrade, for a rollback.
 
 use crate::inputs::Inputs;
 use crate::steps::{Check, Context, Step, needed};
@@ -18,7 +18,7 @@ impl Step for KeepFormer {
     }
 
     fn check(&self, context: &Context<'_>) -> anyhow::Result<Check> {
-        // What runs is changed already: an upgrade that was begun by a kinstall without rollback is not copied any more.
+        // Changes have begun already: if a kinstall without rollback began the upgrade, it is too late for copies.
         if unfinished::has(&context.host, Mark::Changing)? {
             return Ok(Check::Done);
         }

@@ -16,7 +16,7 @@ use crate::wait::{Look, until};
 
 const COMPONENTS: &[ComponentName] = &[ComponentName::Kubelet, ComponentName::Kubectl];
 const PROGRAM: &str = "/usr/local/bin/kubelet";
-/// What kubeadm has the kubelet started with.
+/// The kubelet's flags from kubeadm.
 const FLAGS_PATH: &str = "/var/lib/kubelet/kubeadm-flags.env";
 /// A kubelet reports within seconds. While two processors had thirty times the work they could do, it took 139 s.
 const REPORTS_WITHIN: Duration = Duration::from_mins(5);
@@ -70,7 +70,7 @@ impl Step for UpgradedKubelet {
     }
 }
 
-/// Whether the kubelet that runs is the one on the disk, with its configuration.
+/// Whether the running kubelet is the one on the disk, with its configuration.
 fn check_running(context: &Context<'_>) -> anyhow::Result<Check> {
     if context.host.runs_replaced(PROGRAM)? {
         return needed(format!("the former {PROGRAM} still runs"));
@@ -78,7 +78,7 @@ fn check_running(context: &Context<'_>) -> anyhow::Result<Check> {
     Kubelet.check(context)
 }
 
-/// What the node lacks of being ready with the new kubelet.
+/// Why the node is not ready with the new kubelet.
 fn unready(context: &Context<'_>) -> anyhow::Result<Option<String>> {
     let name = context.node_name();
     let api = Kubectl::of(&context.host, context.topology.this());
@@ -91,8 +91,8 @@ fn unready(context: &Context<'_>) -> anyhow::Result<Option<String>> {
     })
 }
 
-/// Why this is not a node that is ready and whose kubelet is of this version. Where the site brings the network later, a node is not ready
-/// before; the kubelet's report of its version is enough then, and the last step of the upgrade looks at the rest.
+/// Why this node is not ready, or its kubelet not of this version. If the site brings the network later, a node is not ready before that.
+/// Then the kubelet's report of its version is enough, and the last step of the upgrade checks the rest.
 #[must_use]
 pub fn not_reported(node: &Value, version: KubeVersion) -> Option<String> {
     let found = node["status"]["nodeInfo"]["kubeletVersion"].as_str().unwrap_or_default();
@@ -106,13 +106,13 @@ pub fn not_reported(node: &Value, version: KubeVersion) -> Option<String> {
     (ready["status"] != "True" && !lacks_network).then(|| "its node is not ready yet".to_owned())
 }
 
-/// kubeadm's flags without those that the new kubelet does not start with; `None` if they are all right.
+/// kubeadm's flags without those with which the new kubelet does not start; `None` if they need no change.
 fn flags_to_write(context: &Context<'_>) -> anyhow::Result<Option<String>> {
     let text = context.host.read_text(FLAGS_PATH)?;
     Ok(text.and_then(|text| without_removed(&text, context.list.kubernetes_version)))
 }
 
-/// The line `KUBELET_KUBEADM_ARGS="…"` without the flags that a kubelet of `version` refuses; `None` if it has none.
+/// The line `KUBELET_KUBEADM_ARGS="…"` without the flags that a kubelet of `version` refuses; `None` if it has none of these.
 fn without_removed(text: &str, version: KubeVersion) -> Option<String> {
     let removed = [
         (KUBELET_CONTAINER_RUNTIME, "--container-runtime="),

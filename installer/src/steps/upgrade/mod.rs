@@ -1,5 +1,5 @@
-//! The steps of an upgrade that an installation does not have: they change versions, one program after another, in the order that Kubernetes
-//! asks for. Each is begun only when the one before is healthy, and does nothing where its program has the new version already.
+//! The steps of an upgrade that an installation does not have: they change versions, one program after another, in the order that
+//! Kubernetes demands. Each begins only when the one before is healthy, and does nothing if its program has the new version already.
 //!
 //! They work with the [`Inputs`] of the new bundle, while the host's records are those of the old one.
 
@@ -30,7 +30,7 @@ pub use services::{UpgradedEtcd, UpgradedRuntime};
 pub use snapshot::{Snapshot, snapshot_path};
 pub use worker::UpgradedWorker;
 
-/// In the order of a single host. All that comes before [`Snapshot`] changes nothing that runs.
+/// In the order for a single host. The steps before [`Snapshot`] change nothing that runs.
 pub static STEPS: &[(Part, &(dyn Step + Sync))] = &[
     (Part::Preload, &Preload),
     (Part::Preload, &Images),
@@ -45,7 +45,7 @@ pub static STEPS: &[(Part, &(dyn Step + Sync))] = &[
     (Part::Finish, &UpgradedAddons),
 ];
 
-/// Notes that what runs is about to be changed.
+/// Records that running programs are about to be changed.
 fn begin_changing(context: &Context<'_>) -> anyhow::Result<()> {
     unfinished::note(&context.host, Mark::Changing)
 }

@@ -1,10 +1,10 @@
-//! The programs of the new bundle, unpacked beside those that run, so that nothing is read from the bundle once the host changes.
+//! The binaries of the new bundle, unpacked beside those in use, so that nothing is read from the bundle once the host changes.
 
 use crate::inputs::Inputs;
 use crate::steps::programs::preloaded;
 use crate::steps::{Check, Context, Step, needed};
 
-/// Unpacks the programs.
+/// Unpacks the binaries.
 pub struct Preload;
 
 impl Step for Preload {

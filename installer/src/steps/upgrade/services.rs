@@ -1,4 +1,4 @@
-//! containerd and etcd: their programs are replaced, and then they are restarted with the configuration of the new version.
+//! Upgrades containerd and etcd: replaces their binaries, and restarts them with the configuration of the new version.
 
 use kbundle_format::{ComponentName, Role};
 
@@ -8,9 +8,9 @@ use crate::steps::programs::{PROGRAM_DIRECTORY, preloaded};
 use crate::steps::{Check, Containerd, Context, Etcd, Step, needed};
 use crate::upgrade::unfinished::{self, Mark};
 
-/// A program that runs as a service, and what is replaced with it.
+/// A service, and the components that are replaced together with it.
 struct Service {
-    /// The first is the service's own.
+    /// The first component is the service's own.
     components: &'static [ComponentName],
     /// Writes its configuration and starts it.
     step: &'static (dyn Step + Sync),
@@ -35,7 +35,7 @@ impl Service {
         self.check_running(context)
     }
 
-    /// Whether what runs is what lies on the disk.
+    /// Whether the running program is the one on the disk.
     fn check_running(&self, context: &Context<'_>) -> anyhow::Result<Check> {
         let program = format!("{PROGRAM_DIRECTORY}/{}", self.components[0]);
         if context.host.runs_replaced(&program)? {
@@ -50,7 +50,7 @@ impl Service {
             unfinished::note(&context.host, Mark::Store)?;
         }
         preloaded::put_in_place(context, self.components)?;
-        // Another runc alone is used by the next container, and nothing is restarted for it.
+        // The next container uses a new runc; if only runc differs, nothing is restarted.
         match self.check_running(context)? {
             Check::Done => Ok(()),
             Check::Needed(_) => self.step.apply(context),
@@ -58,7 +58,7 @@ impl Service {
     }
 }
 
-/// Changes containerd, runc, crictl and the CNI plugins. Containers live on.
+/// Upgrades containerd, runc, crictl and the CNI plugins. Containers keep running.
 pub struct UpgradedRuntime;
 
 impl Step for UpgradedRuntime {

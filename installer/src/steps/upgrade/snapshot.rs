@@ -1,4 +1,4 @@
-//! A snapshot of etcd before anything that runs is changed.
+//! Takes a snapshot of etcd before anything that runs is changed.
 
 use kbundle_format::{KubeVersion, Role};
 
@@ -46,7 +46,7 @@ fn path(inputs: &Inputs<'_>) -> String {
     snapshot_path(inputs.list.kubernetes_version)
 }
 
-/// Where the snapshot lies that is taken before an upgrade to Kubernetes `to`.
+/// The path of the snapshot that is taken before an upgrade to Kubernetes `to`.
 #[must_use]
 pub fn snapshot_path(to: KubeVersion) -> String {
     format!("{}/before-{to}.db", snapshot::DIRECTORY)

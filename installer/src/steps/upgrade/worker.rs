@@ -11,7 +11,7 @@ use crate::upgrade::unfinished::{self, Mark};
 
 const COMPONENTS: &[ComponentName] = &[ComponentName::Kubeadm];
 
-/// Takes over what the new control plane says to kubelets.
+/// Takes over the new control plane's settings for kubelets.
 pub struct UpgradedWorker;
 
 impl Step for UpgradedWorker {
@@ -31,7 +31,7 @@ impl Step for UpgradedWorker {
         if let Some(reason) = preloaded::pending(context, COMPONENTS)? {
             return needed(reason);
         }
-        // kubeadm's own end is the only proof that its work is done.
+        // Only kubeadm's own end proves that its work is done.
         if needs_kubeadm(context)? && !unfinished::has(&context.host, Mark::Worker)? {
             return needed("kubeadm has not upgraded it yet");
         }
@@ -41,7 +41,7 @@ impl Step for UpgradedWorker {
     fn apply(&self, context: &mut Context<'_>) -> anyhow::Result<()> {
         begin_changing(context)?;
         preloaded::put_in_place(context, COMPONENTS)?;
-        // kubeadm puts it over the configuration of the kubelet.
+        // kubeadm applies this patch to the kubelet's configuration.
         let patch = host_settings::patch(context);
         context.host.write_file(host_settings::PATCH_PATH, patch.as_bytes(), 0o644)?;
         if needs_kubeadm(context)? {
@@ -52,7 +52,7 @@ impl Step for UpgradedWorker {
     }
 }
 
-/// The cluster has another configuration for kubelets only with another Kubernetes.
+/// The cluster's configuration for kubelets changes only with the version of Kubernetes.
 fn needs_kubeadm(context: &Context<'_>) -> anyhow::Result<bool> {
     Ok(former_list(&context.host)?.kubernetes_version != context.list.kubernetes_version)
 }

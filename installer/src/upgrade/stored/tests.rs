@@ -20,7 +20,7 @@ fn list(items: &[Value]) -> String {
     json!({"kind": "List", "metadata": {"resourceVersion": "7"}, "items": items}).to_string()
 }
 
-/// Answers with the files `discovery` and `hpa`, where they are there.
+/// Answers with the files `discovery` and `hpa`, if they exist.
 fn api(root: &std::path::Path, command: &Command) -> Option<String> {
     let asked = command.arguments.last()?;
     let file = |name: &str| fs_err::read_to_string(root.join(name)).ok();

@@ -1,4 +1,4 @@
-//! `kinstall audit` for the hosts of cluster.yaml: what is asked of them, and what becomes of their answers.
+//! `kinstall audit` for the hosts of cluster.yaml: the questions to them, and the use of their answers.
 
 use insta::assert_snapshot;
 use serde_json::{Value, json};
@@ -82,7 +82,7 @@ fn a_host_that_cannot_be_reached_or_refuses_is_unknown() {
     assert_eq!(document["hosts"][1]["failure"], "the upgrade of this host is not finished");
     assert!(document["hosts"][2]["failure"].as_str().unwrap().contains("timed out"));
 
-    // Drift counts more than what is unknown.
+    // Drift counts more than unknown.
     let drift = json!({"group": "files", "subject": "/etc/a", "verdict": "drifted", "expected": "x", "found": "y"});
     stubs.set(1, "reply-audit", &answer(&with(drift)));
     assert_eq!(audited(&stubs, &[]).code, Some(4));

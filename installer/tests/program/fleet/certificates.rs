@@ -1,4 +1,4 @@
-//! `kinstall certs` for the hosts of cluster.yaml: what is asked of which host, in which order, and what is refused.
+//! `kinstall certs` for the hosts of cluster.yaml: the questions to each host and their order, and refusals.
 
 use insta::assert_snapshot;
 use kbundle_format::Role;

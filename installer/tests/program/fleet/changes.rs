@@ -1,4 +1,4 @@
-//! `kinstall run` with another cluster.yaml than the hosts stand by: what is shown, what is refused, and who has a turn when.
+//! `kinstall run` with a cluster.yaml that differs from the hosts' settings: what is shown, what is refused, and the order of turns.
 
 use fs_err as fs;
 use insta::assert_snapshot;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::stubs::{Said, Stubs, changed_survey, failed, set_up};
 use super::{SERVER, WORKER};
 
-/// Three control planes and two workers that stand by cluster.yaml as it is.
+/// Three control planes and two workers that were set up with the present cluster.yaml.
 fn standing() -> Stubs {
     let stubs = Stubs::new(&[SERVER, SERVER, SERVER, WORKER, WORKER]);
     set_up(&stubs, &[1, 2, 3]);
@@ -57,7 +57,7 @@ fn what_cannot_change_is_refused_and_no_host_is_changed() {
         "api: {port: 7443}",
         "api: {endpoint: k8s.plant.example}",
         "security: {encryption-at-rest: disabled}",
-        // What could be rolled out is not, beside something that cannot change.
+        // A change that could be rolled out is not, if another one cannot be made.
         "kubelet: {max-pods: 60}\napi: {port: 7443}",
     ] {
         let stubs = standing();

@@ -80,7 +80,7 @@ pub fn write_bundle(directory: &Path, network: Network) {
 
 type Contents = Vec<(EntryPath, Vec<u8>)>;
 
-/// A list with what a cluster's plan asks for, and contents that are nothing of the sort.
+/// A list with everything that a cluster's plan asks for; the contents are not real.
 fn cluster_list(network: Network) -> (BundleList, Contents) {
     use Role::{ControlPlane, Etcd, Worker};
     let platform = Platform::of_this_program();

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::stubs::{Said, Stubs, answer};
 use super::{SERVER, WORKER};
 
-/// Three control planes and a worker behind a load balancer that lets these be seen.
+/// Three control planes and a worker behind a load balancer that reaches only those in `seen`.
 fn behind(seen: &[&str]) -> Stubs {
     let stubs = Stubs::new(&[SERVER, SERVER, SERVER, WORKER]);
     stubs.write_spec("api: {load-balancer: external, address: 192.0.2.100}");

@@ -1,4 +1,4 @@
-//! `kinstall remove` and `kinstall reset --all`: what is asked of which host, and what is refused.
+//! `kinstall remove` and `kinstall reset --all`: the questions to each host, and refusals.
 
 use insta::assert_snapshot;
 use serde_json::json;

@@ -1,5 +1,5 @@
-//! `kinstall run` with several hosts, which a stub of `ssh` stands for: what goes wrong on the way there, who goes on, and what
-//! is sent to whom. What hosts do themselves is tested on real ones.
+//! `kinstall run` with several hosts, for which a stub of `ssh` stands in: failures on the way to them, which hosts continue, and what each
+//! is sent. The work on hosts is tested on real ones.
 
 mod audit;
 mod certificates;
@@ -33,7 +33,7 @@ fn three() -> Stubs {
     Stubs::new(&[SERVER, WORKER, WORKER])
 }
 
-/// What comes of it when `ssh` says this about the second host and ends with 255.
+/// The result when `ssh` prints this about the second host and ends with 255.
 fn ssh_says(words: &str) -> String {
     let stubs = three();
     stubs.set(2, "says", words);
@@ -77,7 +77,7 @@ fn a_host_gets_the_entries_of_its_roles_and_nothing_else() {
         assert!(left_out.iter().all(|entry| !entry.roles.contains(&role)), "{role:?}");
         let needed = list.entries.iter().filter(|entry| entry.roles.contains(&role));
         assert_eq!(needed.clone().count() + left_out.len(), list.entries.len(), "{role:?}");
-        // Noise does not compress: what is left is the list, and what every frame has.
+        // Random bytes do not compress: the rest is the list, and the overhead of every frame.
         let content: u64 = needed.map(|entry| entry.size).sum();
         assert!(bytes < content + 16_384 && bytes < whole, "{role:?} got {bytes} bytes for {content}");
     }
@@ -120,7 +120,7 @@ fn a_refused_connection_and_a_rejected_key_are_reported_with_a_hint() {
     ");
 }
 
-/// A program that cannot be run is not a key that the host refuses, though both are told by the same words.
+/// A program that cannot be run is not the same as a key that the host refuses, although both give the same message.
 #[test]
 fn a_mount_without_exec_is_named_with_what_to_do() {
     let stubs = three();

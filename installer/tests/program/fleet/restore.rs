@@ -1,4 +1,4 @@
-//! `kinstall restore` with several hosts: who gets what of the backup, what is refused, and who goes on after a cut.
+//! `kinstall restore` with several hosts: which part of the backup each gets, what is refused, and which hosts continue after a cut.
 
 use age::secrecy::ExposeSecret as _;
 use fs_err as fs;
@@ -119,7 +119,7 @@ fn members_of_etcd_get_the_data_and_the_first_control_plane_the_keys() {
 #[test]
 fn what_was_begun_by_this_restoration_is_gone_on_with() {
     let site = Site::new();
-    // The second host began the cluster by an earlier call, whatever comes first in the file now.
+    // An earlier call began the cluster on the second host, whichever host comes first in the file now.
     site.begun(1, site.list, true, false);
     site.begun(2, site.list, true, true);
     let said = site.onto_the_hosts(&[]);

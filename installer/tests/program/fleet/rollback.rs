@@ -1,5 +1,5 @@
-//! `kinstall rollback --config`: which host goes back when, what is asked of it, and what is refused. What hosts do themselves is tested on
-//! real ones.
+//! `kinstall rollback --config`: which host is rolled back when, the questions to it, and refusals. The work on hosts is tested on real
+//! ones.
 
 use insta::assert_snapshot;
 use kbundle_format::Digest;
@@ -9,7 +9,7 @@ use super::stubs::{Said, Stubs, answer, failed};
 use super::upgrade::{asked, cluster, former_list, new_list, stand};
 use super::{SERVER, WORKER};
 
-/// Three control planes and two workers. An upgrade failed on the third control plane; its turn came to h1 and h2 before, and to no worker.
+/// Three control planes and two workers. An upgrade failed on the third control plane, after the turns of h1 and h2; no worker had a turn.
 fn cut_off() -> Stubs {
     let stubs = cluster(&[SERVER, SERVER, SERVER, WORKER, WORKER]);
     let target = Digest::of(new_list(&stubs).as_bytes());
@@ -135,7 +135,7 @@ fn no_member_of_etcd_stops_while_another_is_not_healthy() {
     stubs.set(2, "reply-etcd-health", &answer(&json!("context deadline exceeded")));
     let said = rollback(&stubs, &[]);
     assert_eq!(said.code, Some(1));
-    // The one that is not healthy goes back first, and the stub says that it stays as it is.
+    // The unhealthy host is rolled back first, and the stub says that it stays unhealthy.
     assert!(asked(&stubs, 2).contains("roll-back") && !asked(&stubs, 1).contains("roll-back"));
     assert_snapshot!(said.end(), @"
     h3 failed in stage `rollback`: the member of etcd on h2 is not healthy, and no other may stop

@@ -1,4 +1,5 @@
-//! What leading costs grows as the number of hosts does, counted and not timed; `ci/fleet-scale` measures it with hundreds.
+//! The cost of leading grows in proportion to the number of hosts. It is counted and not timed here; `ci/fleet-scale` measures it with
+//! hundreds of hosts.
 
 use fs_err as fs;
 
@@ -56,7 +57,7 @@ fn nothing_that_hosts_are_told_grows_with_the_square_of_their_number() {
     assert!(other.bytes <= one.bytes + 32, "{one:?} {other:?}");
     assert_eq!(Told::most(&more_workers).requests, one.requests);
 
-    // Whoever leads knows all hosts, and control planes reach all: fifteen more cost as much as the fifteen before.
+    // The leader knows all hosts, and control planes reach all: fifteen more hosts cost as much as the fifteen before.
     let [few, more, many] = [few, more, many].map(|told| Told::sum(&told));
     let (before, after) = (more.bytes - few.bytes, many.bytes - more.bytes);
     assert!(after <= before + before / 10, "{few:?} {more:?} {many:?}");

@@ -1,4 +1,4 @@
-//! `kinstall status` for the hosts of cluster.yaml: what is asked of them, and what becomes of their answers.
+//! `kinstall status` for the hosts of cluster.yaml: the questions to them, and the use of their answers.
 
 use insta::assert_snapshot;
 use serde_json::{Value, json};

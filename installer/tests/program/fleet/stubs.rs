@@ -1,4 +1,4 @@
-//! Hosts that a stub of `ssh` stands for, and kinstall run on them.
+//! Stub hosts behind a stub of `ssh`, and kinstall run on them.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -15,7 +15,7 @@ pub struct Stubs {
     hosts: Vec<(String, Vec<Role>)>,
 }
 
-/// What the program said.
+/// The output of the program.
 pub struct Said {
     pub code: Option<i32>,
     pub stdout: String,
@@ -23,7 +23,7 @@ pub struct Said {
 }
 
 impl Said {
-    /// What was said from the failures on, without what varies.
+    /// The output from the failures on, without the parts that vary.
     pub fn end(&self) -> String {
         let lines: Vec<_> = self.stderr.lines().collect();
         let failures = lines.iter().position(|line| line.contains(" failed in stage "));
@@ -162,7 +162,7 @@ pub fn set_up(stubs: &Stubs, servers: &[usize]) {
     fs::write(stubs.path("hosts/status"), answer(&status())).unwrap();
 }
 
-/// What a healthy host says of itself.
+/// The status of a healthy host.
 pub fn status() -> Value {
     json!({
         "schema": 1, "healthy": true, "steps": [{ "id": "ready", "state": "done" }], "units": {}, "missingUnits": [], "nodes": null,
@@ -171,7 +171,7 @@ pub fn status() -> Value {
     })
 }
 
-/// What a host that is as approved answers to an audit.
+/// The answer to an audit of a host that is as approved.
 pub fn audit() -> Value {
     let (os, architecture) = ("linux", if cfg!(target_arch = "x86_64") { "amd64" } else { "arm64" });
     json!({

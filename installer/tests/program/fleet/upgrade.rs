@@ -1,5 +1,5 @@
-//! `kinstall upgrade --config`: which host has its turn when, what is asked of it, and what stops the others. What hosts do themselves is
-//! tested on real ones.
+//! `kinstall upgrade --config`: which host has its turn when, the questions to it, and what stops the others. The work on hosts is tested
+//! on real ones.
 
 use fs_err as fs;
 use insta::assert_snapshot;
@@ -26,7 +26,7 @@ fn three_and_three() -> Stubs {
     cluster(&[SERVER, SERVER, SERVER, WORKER, WORKER, WORKER])
 }
 
-/// The list of the bundle that is upgraded to.
+/// The list of the new bundle.
 pub fn new_list(stubs: &Stubs) -> String {
     let bundle = IndexedBundle::open(&stubs.path("cluster.tar.zst"), SignatureCheck::Skipped).unwrap();
     String::from_utf8(bundle.head().list_bytes.clone()).unwrap()
@@ -43,13 +43,13 @@ pub fn former_list(stubs: &Stubs, kubernetes: &str) -> String {
     String::from_utf8(list.to_bytes()).unwrap()
 }
 
-/// How a host stands: its list, that of an upgrade under way, and how far its turn in that is.
+/// Sets the state of a host: its list, the list of an upgrade under way, and how far its turn is.
 pub fn stand(stubs: &Stubs, number: usize, list: &str, target: Option<Digest>, turn: &str) {
     let standing = json!({ "list": list, "target": target, "turn": turn, "incomplete": [] });
     stubs.set(number, "standing", &answer(&standing));
 }
 
-/// What the API tells of the cluster.
+/// The API's report about the cluster.
 fn state(stubs: &Stubs, nodes: usize, change: impl FnOnce(&mut Value)) {
     let node = |number| json!({ "name": format!("h{number}"), "is_ready": true, "kubelet": "1.25.1", "lone_pods": [] });
     let nodes: Vec<_> = (1..=nodes).map(node).collect();

@@ -1,6 +1,7 @@
-//! The picture: sources at the left, kinds of content at the right, and between them bands as thick as there are bytes.
+//! The picture: sources at the left, kinds of content at the right, and between them bands whose thickness shows the bytes.
 //!
-//! Names and sizes stand in it as text, and all of it in its description, for those who do not see it. The table below has the same figures.
+//! Names and sizes are text in it, and its description has all of them, for readers who cannot see it. The table below has the same
+//! figures.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -8,26 +9,26 @@ use std::fmt::Write as _;
 use indicatif::HumanBytes;
 use maud::{Markup, html};
 
-/// Sources that are drawn each by itself. Those with the fewest bytes share one more.
+/// The largest sources are drawn separately, at most this many. All others share one bar.
 const MOST_SOURCES: usize = 12;
 const OTHERS: &str = "other sources";
 
 /// Measures in units of the picture, which is as wide as the page.
 const WIDTH: f64 = 1000.0;
-/// Where the bars of the sources begin, and those of the kinds.
+/// The left edges of the sources' bars and of the kinds' bars.
 const BARS: [f64; 2] = [330.0, 690.0];
 const BAR_WIDTH: f64 = 14.0;
-/// All bars above each other, without what makes small ones high enough for their text.
+/// The height of all bars together, without the height that small bars are given for their text.
 const HEIGHT: f64 = 300.0;
 const TEXT_HEIGHT: f64 = 22.0;
 const GAP: f64 = 8.0;
-/// Colours of bands. Nothing is told by colour alone.
+/// Colours of bands. No information is in colour alone.
 const COLOURS: [&str; 6] = ["#3b6ea5", "#b5651d", "#4b8b3b", "#8a4f9e", "#a33b3b", "#5f6b73"];
 
 /// Bytes by source and kind.
 type Bytes<'a> = BTreeMap<(&'a str, &'static str), u64>;
 
-/// Draws them; nothing where there are no bytes.
+/// Draws the picture; empty if there are no bytes.
 pub fn of(bytes: &Bytes<'_>) -> Markup {
     let bytes = with_few_sources(bytes);
     let all: u64 = bytes.values().sum();
@@ -98,7 +99,7 @@ fn bottom(bars: &[Bar<'_>]) -> f64 {
     bars.last().map_or(0.0, |bar| bar.top + bar.height)
 }
 
-/// A band for each source and kind: its path, and the colour of its source.
+/// A band for each source and kind: its path, and its source's colour.
 fn bands(bytes: &Bytes<'_>, sources: &[Bar<'_>], kinds: &[Bar<'_>]) -> Vec<(String, &'static str)> {
     let mut used_of_kind: BTreeMap<&str, f64> = BTreeMap::new();
     let mut bands = Vec::new();
@@ -116,7 +117,7 @@ fn bands(bytes: &Bytes<'_>, sources: &[Bar<'_>], kinds: &[Bar<'_>]) -> Vec<(Stri
     bands
 }
 
-/// A band between two bars: at each end its top and its height.
+/// The path of a band between two bars: its top and its height at each end.
 fn band((from, from_height): (f64, f64), (to, to_height): (f64, f64)) -> String {
     let (left, right) = (BARS[0] + BAR_WIDTH, BARS[1]);
     let middle = f64::midpoint(left, right);

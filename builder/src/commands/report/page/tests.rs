@@ -11,7 +11,7 @@ use kbundle_sbom::cyclonedx::{Component, Kind, LicenceChoice, PATH, Property};
 
 use super::*;
 
-/// What a builder who means harm could call things. The catalog takes no such names, and who checks the list is not who wrote it.
+/// A name that a malicious builder could use. The catalog does not accept such names, but the person who checks the list is not its author.
 const HOSTILE: &str = "</td><script>alert('x')</script><img src=x onerror=alert(1)>";
 
 fn list() -> BundleList {

@@ -1,7 +1,7 @@
-//! What differs between the cluster.yaml that a cluster stands by and another one, and what a run makes of each difference.
+//! The differences between the cluster.yaml of an existing cluster and a new one, and what a run does about each.
 //!
-//! Every key has exactly one rule in [`rules`]; a test walks the schema and fails for a key without one. What has no rule all the same is
-//! refused, so that nothing is ignored in silence.
+//! Every key has exactly one rule in [`rules`]; a test walks the schema and fails for a key without one. A key that has no rule all the
+//! same is refused, so that nothing is ignored in silence.
 
 mod rules;
 #[cfg(test)]
@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use super::{ClusterSpec, HostSpec, Ssh};
 
-/// The longest value that is shown as it is, in characters.
+/// The longest value that is shown completely, in characters.
 const LONGEST_VALUE: usize = 120;
 
 /// What a run makes of a setting that differs on a standing cluster.
@@ -65,20 +65,20 @@ pub struct Change {
 /// How much of the cluster the two descriptions know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// All of its hosts: one that only one of them has comes or goes.
+    /// All hosts: a host in only one of the descriptions is added or removed.
     AllHosts,
-    /// Some of its hosts, as hosts that do not lead are told: those that both have are compared.
+    /// Some hosts, as in the description for a host that does not lead: only hosts in both are compared.
     HostsOfBoth,
 }
 
 impl Change {
-    /// Whether the run is refused for it.
+    /// Whether the change refuses the run.
     #[must_use]
     pub fn is_refused(&self) -> bool {
         matches!(self.effect, Effect::Refused { .. })
     }
 
-    /// Whether something restarts for it.
+    /// Whether the change restarts something.
     #[must_use]
     pub fn restarts_something(&self) -> bool {
         matches!(self.effect, Effect::RolledOut { restarts: Some(_), .. })
@@ -97,7 +97,8 @@ impl fmt::Display for Change {
     }
 }
 
-/// What a run makes of the key `place`, such as `hosts[].labels`, on a standing cluster; `None` if the keys in it have rules of their own.
+/// What a run does about a change of the key `place`, such as `hosts[].labels`, in an existing cluster; `None` if the keys inside of it
+/// have their own rules.
 #[must_use]
 pub fn effect_of(place: &str) -> Option<Effect> {
     let covers = |rule: &str| {
@@ -108,7 +109,7 @@ pub fn effect_of(place: &str) -> Option<Effect> {
 
 /// Everything in which `wanted` differs from `standing`, in the order of keys; hosts come last.
 ///
-/// How hosts are reached is left out, since hosts keep no record of it.
+/// SSH settings are left out, since hosts keep no record of them.
 #[must_use]
 pub fn changes(standing: &ClusterSpec, wanted: &ClusterSpec, scope: Scope) -> Vec<Change> {
     let mut found = Comparison::default();
@@ -129,7 +130,7 @@ pub fn changes(standing: &ClusterSpec, wanted: &ClusterSpec, scope: Scope) -> Ve
     found.0
 }
 
-/// All settings but hosts.
+/// All settings except hosts.
 fn settings(spec: &ClusterSpec) -> Value {
     json(&ClusterSpec { hosts: Vec::new(), ssh: Ssh::default(), ..spec.filled_in() })
 }
@@ -167,7 +168,7 @@ impl Comparison {
         }
     }
 
-    /// `rule` is the place as rules name it, `place` as people read it, before ` of host NAME`.
+    /// `rule` is the place in the form of rules, `place` is the place for people, without ` of host NAME`.
     fn compare(&mut self, rule: &str, place: &str, suffix: &str, standing: &Value, wanted: &Value) {
         if standing == wanted {
             return;
@@ -181,7 +182,7 @@ impl Comparison {
                 self.compare(&inner(rule), &inner(place), suffix, standing, wanted);
             }
         }
-        // A map without a key is not the same as none.
+        // A map without a key is not the same as no map.
         if self.0.len() == before {
             let effect = effect_of(rule).unwrap_or_else(|| rules::UNKNOWN.clone());
             let setting = format!("{place}{suffix}");
@@ -190,7 +191,7 @@ impl Comparison {
     }
 }
 
-/// Both as maps, where each is one or absent.
+/// Both values as maps, if each is a map or absent.
 fn both_maps(
     standing: &Value,
     wanted: &Value,

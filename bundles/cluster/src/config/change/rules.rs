@@ -28,20 +28,20 @@ const fn new_hosts(note: &'static str) -> Effect {
 const API_SERVER: Effect = rolled_out("the static pods of the API servers", API_SERVERS);
 const PATCHES: Effect = rolled_out("the static pods that the patch is for", "these pods, one after another");
 
-/// A host that is listed and was not.
+/// A host that is new in the list.
 pub const HOST_ADDED: Effect = without_restart("the host joins");
-/// A host that was listed.
+/// A host that was removed from the list.
 pub const HOST_GONE: Effect =
     new_hosts("the run leaves it in the cluster, if it is still there; `kinstall remove` takes it out");
-/// Hosts where there were none, or the other way round.
+/// A list of hosts where there was none, or the reverse.
 pub const LIST_OF_HOSTS: Effect = refused(
     "a cluster without a list has the host's own name in its certificates and in etcd",
     "put the list back as it was, or back the cluster up and set up a new one",
 );
-/// For a key that has no rule. A test sees to it that there is none.
+/// For a key without a rule. A test ensures that there is none.
 pub const UNKNOWN: Effect = refused("this kinstall has no rule for it", "put the former value back");
 
-/// By place. None lies within another.
+/// The rules by place. No place is inside of another.
 pub const RULES: &[(&str, Effect)] = &[
     ("schema", refused("it is the version of the file's form", "write `schema: 1`")),
     ("name", refused("certificates, kubeconfigs and the API's name have it", NEW_CLUSTER)),

@@ -11,7 +11,7 @@ fn cluster() -> ClusterSpec {
     ClusterSpec::parse(CLUSTER).unwrap()
 }
 
-/// What is found after this change, a line for each.
+/// The reported changes, one on each line.
 fn told(change: impl FnOnce(&mut ClusterSpec)) -> String {
     let mut wanted = cluster();
     change(&mut wanted);
@@ -19,7 +19,7 @@ fn told(change: impl FnOnce(&mut ClusterSpec)) -> String {
     found.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
-/// The places of the schema's keys that hold no further keys, or that have a rule.
+/// The places of the schema's keys that contain no other keys, or that have a rule.
 fn places(schema: &Value, object: &Value, above: &str, found: &mut Vec<String>) {
     let resolve = |value: &Value| {
         let value = if value["anyOf"][0].is_object() && value["anyOf"][1]["type"] == "null" {
@@ -118,7 +118,7 @@ fn the_same_file_makes_no_difference_and_other_ways_to_reach_hosts_make_none() {
     assert_eq!(told(|spec| spec.hosts[1].ssh.port = Some(2222)), "");
 }
 
-/// Whatever `same_cluster_as` lets pass, no rule refuses.
+/// No rule refuses a change that `same_cluster_as` accepts.
 #[test]
 fn a_refused_change_makes_another_cluster() {
     let changed: [fn(&mut ClusterSpec); 4] = [

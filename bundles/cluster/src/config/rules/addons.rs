@@ -1,4 +1,4 @@
-//! What the settings of add-ons have to be.
+//! Rules for the settings of add-ons.
 
 use std::net::IpAddr;
 

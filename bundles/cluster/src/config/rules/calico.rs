@@ -1,9 +1,9 @@
-//! What Calico's settings have to be.
+//! Rules for Calico's settings.
 
 use super::Problems;
 use crate::config::{CalicoMode, Cni, IpFamily, Network};
 
-/// The least that a host has to take as one packet (RFC 791), and what is left of the largest with a header around it.
+/// From the smallest packet that every host has to accept (RFC 791) to the largest packet minus an additional header.
 const MTUS: std::ops::RangeInclusive<u16> = 576..=65485;
 
 pub(super) fn check(network: &Network, problems: &mut Problems) {

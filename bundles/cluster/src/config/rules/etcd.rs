@@ -1,4 +1,4 @@
-//! An etcd of the site's own.
+//! Rules for an etcd of the site's own.
 
 use std::net::IpAddr;
 

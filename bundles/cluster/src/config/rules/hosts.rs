@@ -46,7 +46,7 @@ fn same<T: Ord + Display>(key: &str, places: &BTreeMap<T, Vec<usize>>, problems:
     }
 }
 
-/// Each host has its own, of both families.
+/// Each host has its own address, in both families.
 fn addresses(hosts: &[HostSpec], problems: &mut Problems) {
     let mut holders: BTreeMap<IpAddr, Vec<usize>> = BTreeMap::new();
     for (index, host) in hosts.iter().enumerate() {
@@ -163,7 +163,7 @@ fn at_most_one_here(spec: &ClusterSpec, problems: &mut Problems) {
     }
 }
 
-/// What goes to `ssh` as arguments: nothing that it would take for an option or for more than one argument.
+/// Values that become arguments of `ssh`: `ssh` must not take them for an option, or for more than one argument.
 fn ssh(place: &str, what: &str, ssh: &Ssh, problems: &mut Problems) {
     let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.to_string_lossy().into_owned());
     let arguments = [

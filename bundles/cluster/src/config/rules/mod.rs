@@ -1,5 +1,4 @@
-//! What has to hold between the values of `cluster.yaml`, beyond each value's own shape. Reads nothing but the values, and
-//! finds everything at once.
+//! Rules between the values of `cluster.yaml`, beyond each value's own shape. Reads only the values, and finds all problems at once.
 
 mod addons;
 mod calico;
@@ -47,7 +46,7 @@ impl Problems {
     }
 }
 
-/// Everything that is wrong with a description, for Kubernetes `version`, or else for every one that is known.
+/// All problems of a description, for Kubernetes `version`, or else for every known version.
 pub(super) fn problems(spec: &ClusterSpec, version: Option<KubeVersion>) -> Vec<Problem> {
     let mut problems = Problems::default();
     networks::check(spec, &mut problems);
@@ -61,7 +60,7 @@ pub(super) fn problems(spec: &ClusterSpec, version: Option<KubeVersion>) -> Vec<
     problems.0
 }
 
-/// What of a description Kubernetes `version` does not take.
+/// The parts of a description that Kubernetes `version` does not accept.
 pub(super) fn problems_with(spec: &ClusterSpec, version: KubeVersion) -> Vec<Problem> {
     let mut problems = Problems::default();
     settings::check(spec, Some(version), &mut problems);
@@ -93,7 +92,7 @@ fn api(spec: &ClusterSpec, problems: &mut Problems) {
     }
 }
 
-/// What stands in front of the API servers.
+/// Rules for what is in front of the API servers.
 fn in_front(spec: &ClusterSpec, problems: &mut Problems) {
     let (kind, several) = (spec.api.load_balancer, !spec.hosts.is_empty());
     match (kind, spec.api.address) {
@@ -124,7 +123,7 @@ fn in_front(spec: &ClusterSpec, problems: &mut Problems) {
     if spec.api.interface.is_some() && kind != LoadBalancer::Vip {
         problems.add("api.interface", "api.interface is only for `load-balancer: vip`; remove it");
     }
-    // As the kernel takes them: `dev_valid_name` in net/core/dev.c.
+    // The kernel's own rule: `dev_valid_name` in net/core/dev.c.
     let odd = |name: &str| {
         name.is_empty() || name.len() > 15 || name.contains(['/', ':']) || name.contains(char::is_whitespace)
     };
@@ -145,11 +144,11 @@ fn of_nobody_else(spec: &ClusterSpec, address: IpAddr, problems: &mut Problems) 
     }
 }
 
-/// Whether hosts can have `address` and reach each other there. `what` begins the message.
+/// Checks that hosts can have `address` and reach each other at it. `what` begins the message.
 fn usable(spec: &ClusterSpec, place: &str, what: &str, address: IpAddr, problems: &mut Problems) {
     let reaches_nobody = match address {
         IpAddr::V4(v4) => v4.is_unspecified() || v4.is_loopback() || v4.is_multicast() || v4.is_broadcast(),
-        // One of a link needs the name of an interface beside it, and that differs from host to host.
+        // A link-local address needs an interface's name beside it, which differs from host to host.
         IpAddr::V6(v6) => v6.is_unspecified() || v6.is_loopback() || v6.is_multicast() || v6.is_unicast_link_local(),
     };
     if reaches_nobody {
@@ -165,7 +164,7 @@ fn usable(spec: &ClusterSpec, place: &str, what: &str, address: IpAddr, problems
     }
 }
 
-/// Whether `address`, by which hosts reach each other or the API, is of the cluster's main family. `what` begins the message.
+/// Checks that `address`, at which hosts reach each other or the API, is of the cluster's main family. `what` begins the message.
 ///
 /// Source: the API server does not start with an advertised address of another family than the first of its networks of Services
 /// (cmd/kube-apiserver/app/options, `validatePublicIPServiceClusterIPRangeIPFamilies`).
@@ -185,7 +184,7 @@ fn of_main_family(spec: &ClusterSpec, place: &str, what: &str, address: IpAddr, 
 #[cfg(test)]
 mod tests;
 
-/// For tests: the broken rules of a file.
+/// For tests: the violated rules of a file.
 #[cfg(test)]
 fn told(text: &str) -> String {
     match ClusterSpec::parse(text) {

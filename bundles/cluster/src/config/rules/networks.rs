@@ -5,15 +5,15 @@ use crate::config::{
     Cidr, Cidrs, ClusterSpec, Cni, IpFamily, KubeProxyMode, Network, USUAL_NODE_PART, USUAL_NODE_PART_IPV6,
 };
 
-/// The parts that the controller manager cuts `pod-cidr` into are at most 2^16 (pkg/controller/nodeipam/ipam/cidrset, clusterSubnetMaxDiff).
+/// The controller manager divides `pod-cidr` into at most 2^16 parts (pkg/controller/nodeipam/ipam/cidrset, clusterSubnetMaxDiff).
 const MOST_PARTS_BITS: u8 = 16;
 /// The smallest network for Services: 256 addresses.
 const FEWEST_SERVICES_BITS: u8 = 8;
 /// The largest: 2^20 addresses (kubeadm's `MaximumBitsForServiceSubnet`; the API server's own limit until 1.32).
 const MOST_SERVICES_BITS: u8 = 20;
-/// The smallest part of a node: 4 addresses.
+/// The smallest pod network of a node: 4 addresses.
 const SMALLEST_PART_BITS: u8 = 2;
-/// Addresses of a node's part that no pod gets: the network's, the gateway's and the broadcast's.
+/// Addresses of a node's pod network that no pod gets: those of the network, the gateway and the broadcast.
 const ADDRESSES_NOT_FOR_PODS: u64 = 3;
 
 pub(super) fn check(spec: &ClusterSpec, problems: &mut Problems) {
@@ -44,7 +44,7 @@ pub(super) fn check(spec: &ClusterSpec, problems: &mut Problems) {
     }
 }
 
-/// The key of the size of a node's part of this family, and what it is where nobody says it.
+/// The key of the size of a node's pod network of this family, and its default.
 fn part_key(family: IpFamily) -> (&'static str, u8) {
     match family {
         IpFamily::Ipv4 => ("node-cidr-mask-size", USUAL_NODE_PART),
@@ -81,7 +81,7 @@ fn size(network: &Network, key: &str, cidr: Cidr, problems: &mut Problems) {
     problems.add(format!("network.{key}"), format!("{key} {cidr} {reason}"));
 }
 
-/// Pods and Services have the same families, and the first is the main one of both.
+/// Pods and Services have the same families, and the same main family.
 fn families(network: &Network, problems: &mut Problems) {
     let before = problems.0.len();
     for (key, cidrs) in [("pod-cidr", &network.pod_cidr), ("service-cidr", &network.service_cidr)] {
@@ -113,7 +113,7 @@ fn apart(pods: &Cidrs, services: &Cidrs, problems: &mut Problems) {
     }
 }
 
-/// Whether a node gets fewer addresses than it may have pods. Calico gives addresses in blocks of its own.
+/// Whether a node gets fewer addresses than it may have pods. Calico assigns addresses in blocks of its own.
 pub(in crate::config) fn pods_do_not_fit(spec: &ClusterSpec, cni: Cni) -> Option<Problem> {
     if !matches!(cni, Cni::Bridge | Cni::Flannel) {
         return None;
@@ -122,7 +122,7 @@ pub(in crate::config) fn pods_do_not_fit(spec: &ClusterSpec, cni: Cni) -> Option
     let most = of_hosts.chain([spec.kubelet.max_pods]).max().unwrap_or_default();
     spec.network.pod_cidr.families().find_map(|family| {
         let prefix = spec.network.node_part(family);
-        // What is more than 2^32 is enough; what is next to nothing is told already.
+        // More than 2^32 addresses are enough; too few to be useful are reported elsewhere.
         let bits = family.bits().checked_sub(prefix).filter(|bits| (SMALLEST_PART_BITS..=32).contains(bits))?;
         let room = (1_u64 << bits) - ADDRESSES_NOT_FOR_PODS;
         let (key, _) = part_key(family);

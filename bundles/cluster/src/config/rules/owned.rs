@@ -1,4 +1,4 @@
-//! What kinstall or kubeadm decides itself, so that cluster.yaml cannot give it as a plain flag or field, each with the reason.
+//! Flags and fields that kinstall or kubeadm decides, so that cluster.yaml cannot set them as they are; each with the reason.
 
 use serde_json::Value;
 
@@ -12,7 +12,7 @@ const OF_GATES: &str = "it is `feature-gates` beside `extra-args`";
 const OF_OIDC: &str = "it is a key of `api-server.oidc`";
 const OF_ADMISSION: &str = "it is a key of `api-server.admission`";
 
-/// Names of flags or fields with the reason why they are refused; a name that ends in `*` is the beginning of several.
+/// Names of flags or fields with the reason why they are refused; a name that ends in `*` is a prefix.
 pub type Owned = &'static [(&'static str, &'static str)];
 
 const OF_API_SERVER: Owned = &[
@@ -127,7 +127,7 @@ pub fn flag(program: Program, name: &str) -> Option<&'static str> {
     )
 }
 
-/// Takes the value at a place of fields, and the maps that are empty then.
+/// Removes and returns the value at a place of fields; also removes maps that become empty.
 pub fn remove(fields: &mut Fields, path: &str) -> Option<Value> {
     let Some((first, rest)) = path.split_once('.') else { return fields.remove(path) };
     let inner = fields.get_mut(first)?.as_object_mut()?;

@@ -1,4 +1,4 @@
-//! Registries of the site.
+//! Rules for registries of the site.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
     use crate::config::ConfigError;
 
-    /// Of an authority that signs itself; nobody has its key.
+    /// The certificate of an authority that signed itself; nobody has its key.
     const CERTIFICATE: &str = "\
 -----BEGIN CERTIFICATE-----
 MIIBdDCCARugAwIBAgIUTzq0+yIp9Is/AqIYm5kj9rc75s0wCgYIKoZIzj0EAwIw

@@ -1,5 +1,6 @@
-//! What the kubelet keeps for the host, and when it evicts pods. The types of Kubernetes are plain maps of texts here; what may stand in
-//! them is by the kubelet's own validation (`pkg/kubelet/apis/config/validation`, `pkg/kubelet/eviction/helpers.go`).
+//! Rules for the resources that the kubelet reserves for the host, and for the eviction of pods. Kubernetes' types for them are plain maps
+//! of texts; the rules for these texts are from the kubelet's own validation (`pkg/kubelet/apis/config/validation`,
+//! `pkg/kubelet/eviction/helpers.go`).
 
 use serde_json::Value;
 

@@ -1,5 +1,5 @@
-//! Settings that are passed on to Kubernetes: whether they are kinstall's own, and whether Kubernetes takes them. Without a version, it is
-//! enough that some minor does.
+//! Rules for settings that are passed on to Kubernetes: they must not be kinstall's own, and Kubernetes has to accept them. Without a
+//! version, it is enough that some minor version does.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ use crate::config::{
 use crate::kube_types::{self, Program, Structure, unknown_flag, unknown_plugin};
 use crate::version_rules::kubernetes::KUBEADM_V1BETA4;
 
-/// Names of volumes in the static pods that are kinstall's or kubeadm's own (cmd/kubeadm/app/phases/controlplane/volumes.go).
+/// Names of volumes in the static pods that belong to kinstall or kubeadm (cmd/kubeadm/app/phases/controlplane/volumes.go).
 const TAKEN_VOLUMES: [&str; 12] = [
     "admission",
     "audit-log",
@@ -159,7 +159,7 @@ impl Look<'_> {
         }
     }
 
-    /// kinstall gives the plugin its configuration, where a level is set.
+    /// If a level is set, kinstall configures the plugin.
     fn pod_security(&mut self, spec: &ClusterSpec) {
         const PLUGIN: &str = "PodSecurity";
         let admission = &spec.api_server.admission;
@@ -201,7 +201,7 @@ impl Look<'_> {
         }
     }
 
-    /// kubeadm can write a flag several times only where its flags are a list.
+    /// kubeadm can write a flag several times only if its configuration has flags as a list.
     fn repeated(&mut self, place: &str, name: &str) {
         if let Some(version) = self.version.filter(|version| !KUBEADM_V1BETA4.holds(*version)) {
             let first = KUBEADM_V1BETA4.since.map(|first| first.to_string()).unwrap_or_default();

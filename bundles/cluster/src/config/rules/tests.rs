@@ -1,6 +1,6 @@
 use crate::config::ClusterSpec;
 
-/// What is said of a file, with the positions.
+/// The messages about a file, with the positions.
 fn told(text: &str) -> String {
     ClusterSpec::examine(text).map_or_else(|findings| findings.to_string(), |_| "fine".to_owned())
 }

@@ -67,7 +67,7 @@ fn summary(audit: &Audit, time: Moment) -> Markup {
 }
 
 fn verdict(verdict: Overall) -> Markup {
-    // What needs a look comes first where it is sorted.
+    // Findings that need a look sort first.
     let order = match verdict {
         Overall::Drifted => 0,
         Overall::Unknown => 1,
@@ -107,7 +107,7 @@ fn audited(audit: &HostAudit) -> Markup {
     }
 }
 
-/// Every finding with the host that has it.
+/// Every finding with its host.
 fn with_hosts(hosts: &[AuditedHost]) -> impl Iterator<Item = (&str, &Finding)> {
     hosts.iter().flat_map(|host| findings(host).map(move |finding| (host.host.as_str(), finding)))
 }
@@ -138,7 +138,7 @@ fn approved(hosts: &[AuditedHost]) -> Markup {
     Table::new("findings", ["Host", "Group", "Subject"]).with(approved.map(row)).html()
 }
 
-/// A row for each value, so that a search for a host finds what it has.
+/// One row for each value, so that a search for a host finds its value.
 fn differences(differences: &[Difference]) -> Markup {
     let rows = differences.iter().flat_map(|difference| {
         let is_drift = difference.kind.is_drift();

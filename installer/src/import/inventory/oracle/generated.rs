@@ -1,5 +1,5 @@
-//! Inventories by chance, always the same ones: hosts, groups of groups and variables at every level, in INI, YAML and JSON, as
-//! files and as folders, with the forms in which people and Ansible write values.
+//! Random inventories, always the same ones: hosts, groups of groups and variables at every level, in INI, YAML and JSON, as files and as
+//! folders, with the forms in which people and Ansible write values.
 
 use std::fmt::Write as _;
 
@@ -8,7 +8,7 @@ use proptest::sample::select;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
 
-/// The files of an inventory, itself first.
+/// The files of an inventory; the first one is the inventory itself.
 pub(super) struct Inventory {
     pub files: Vec<(String, String)>,
     /// Whether the folder is given instead of the file.
@@ -34,13 +34,13 @@ struct Group {
 struct Model {
     format: Format,
     as_folder: bool,
-    /// Which name of [`HOSTS`] each host has.
+    /// The index in [`HOSTS`] of each host's name.
     hosts: Vec<usize>,
     ports: Vec<Option<u16>>,
     groups: Vec<Group>,
-    /// Variables of hosts where they are first named: name and value.
+    /// Variables of hosts on the line that names them first: name and value.
     own: Vec<Vec<(usize, usize)>>,
-    /// Files of variables: for a group or host, in which form.
+    /// Files of variables, each for a group or host in one form.
     files: Vec<VariableFile>,
 }
 
@@ -78,7 +78,7 @@ const NAMES: [&str; 12] = [
     "ansible_group_priority",
 ];
 
-/// Values as they stand in a host's line of an INI file, for each of [`NAMES`].
+/// Values as written in a host's line of an INI file, for each of [`NAMES`].
 fn ini_word(name: usize, value: usize) -> &'static str {
     let all: &[&str] = match NAMES[name] {
         "ansible_user" => &["root", "'the admin'", "\"ops\"", "a#b", "u\\ v", "''", "admin # really"],
@@ -127,7 +127,7 @@ fn ini_word(name: usize, value: usize) -> &'static str {
     all[value % all.len()]
 }
 
-/// Values as they stand behind `=` in a section of variables.
+/// Values as written behind `=` in a section of variables.
 fn ini_line(name: usize, value: usize) -> &'static str {
     let all: &[&str] = match NAMES[name] {
         "ansible_user" => &["root", "'the admin'", "\"ops\"  # why not", "a#b", "", "bare words"],
@@ -216,7 +216,7 @@ fn yaml(name: usize, value: usize) -> &'static str {
             "a: b",
         ],
     };
-    // One that YAML does not take stands for a file that is refused, now and then.
+    // Now and then a form that YAML does not take, so that a file is refused.
     if all[value % all.len()] == "a: b" && !value.is_multiple_of(5) { "a b" } else { all[value % all.len()] }
 }
 
@@ -286,7 +286,7 @@ impl Model {
         format!("{}{port}", self.host(index))
     }
 
-    /// The children of a group, which come later in the list, so that none is above itself.
+    /// The children of a group. They come later in the list, so that no group is above itself.
     fn children(&self, group: usize) -> Vec<usize> {
         let mut children: Vec<_> =
             self.groups[group].children.iter().copied().filter(|child| *child > group && *child < 8).collect();
@@ -294,7 +294,7 @@ impl Model {
         children
     }
 
-    /// The address that a host has by its own line: nearly all have one.
+    /// The address from a host's own line; nearly all hosts have one.
     fn address(index: usize, variables: &[(usize, usize)]) -> Option<String> {
         (index % 7 != 6 || variables.is_empty()).then(|| format!("198.51.100.{}", index + 1))
     }

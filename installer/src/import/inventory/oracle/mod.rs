@@ -1,6 +1,6 @@
-//! Beside the real Ansible: its answer and the reader's have to be equal, in all variables and in what becomes of hosts.
+//! Compares the reader with the real Ansible: both answers have to be equal, in all variables and in the resulting hosts.
 //!
-//! `ci/ansible` runs these tests, with `KINSTALL_ANSIBLE` as the Python that has ansible-core.
+//! `ci/ansible` runs these tests; `KINSTALL_ANSIBLE` is the Python that has ansible-core.
 
 mod generated;
 
@@ -62,7 +62,7 @@ type Members = BTreeMap<String, BTreeSet<String>>;
 /// The variables of each host.
 type AllVariables = BTreeMap<String, BTreeMap<String, serde_json::Value>>;
 
-/// The reader's own view of groups and variables, or why it refuses.
+/// The reader's own groups and variables, or the reason why it refuses.
 fn own(path: &Path) -> Result<(Members, AllVariables), String> {
     let mut notes = Notes::default();
     let mut data = Data::new();
@@ -83,7 +83,7 @@ fn own(path: &Path) -> Result<(Members, AllVariables), String> {
     Ok((members.collect(), variables.collect()))
 }
 
-/// What the import makes of a host, in words of Ansible's answer.
+/// The host that the import makes, in the words of Ansible's answer.
 fn expected(name: &str, host: &AnsibleHost, groups: &BTreeMap<String, BTreeSet<String>>) -> HostFacts {
     let text = |names: &[&str]| {
         names.iter().find_map(|name| {
@@ -133,7 +133,7 @@ fn plain(value: &serde_json::Value) -> String {
     }
 }
 
-/// What is compared of a host.
+/// The values of a host that are compared.
 #[derive(Debug, PartialEq)]
 struct HostFacts {
     roles: BTreeSet<Role>,
@@ -164,11 +164,11 @@ fn imported(host: &HostSpec) -> HostFacts {
     }
 }
 
-/// Compares one inventory; says whether hosts were compared too.
+/// Compares one inventory; returns whether hosts were compared too.
 fn compare(path: &Path, answer: &Answer) -> Result<bool, String> {
     let (groups, hosts) = match (answer, own(path)) {
         (Answer::Refused { .. }, Err(_)) => return Ok(false),
-        // What is not an inventory in a folder is left out with a note.
+        // A file of a folder that is not an inventory is left out with a note.
         (Answer::Refused { .. }, Ok((_, hosts))) if path.is_dir() && hosts.is_empty() => return Ok(false),
         (Answer::Refused { error }, Ok(_)) => {
             return Err(format!("Ansible refuses it, {error}, and kinstall does not"));
@@ -184,7 +184,7 @@ fn compare(path: &Path, answer: &Answer) -> Result<bool, String> {
         }
     };
     let Ok(found) = super::read(path, &resolver) else { return Ok(false) };
-    // A bastion's way is Kubespray's doing, which Ansible does not know.
+    // Kubespray adds the way through a bastion; Ansible does not know it.
     if groups.get("bastion").is_some_and(|hosts| !hosts.is_empty()) {
         return Ok(false);
     }
@@ -211,7 +211,7 @@ fn node_name(name: &str) -> String {
     }
 }
 
-/// Compares by name, and tells the names that differ.
+/// Compares by name, and shows the names that differ.
 fn equal<T: PartialEq + std::fmt::Debug>(
     what: &str,
     theirs: &BTreeMap<String, T>,
@@ -225,7 +225,7 @@ fn equal<T: PartialEq + std::fmt::Debug>(
     if different.is_empty() { Ok(()) } else { Err(different.join("\n")) }
 }
 
-/// Compares all, and shows the first that differs whole; gives how many describe a cluster.
+/// Compares all inventories, and shows the first one that differs in full; returns how many describe a cluster.
 fn compare_all(paths: &[PathBuf]) -> usize {
     let compared: Vec<_> = paths.iter().zip(&ask(paths)).map(|(path, answer)| (path, compare(path, answer))).collect();
     let different: Vec<_> = compared.iter().filter_map(|(path, result)| Some((path, result.as_ref().err()?))).collect();
@@ -288,7 +288,7 @@ fn generated_inventories_are_read_as_ansible_reads_them() {
     assert!(whole > GENERATED / 2, "only {whole} of {GENERATED} describe a cluster");
 }
 
-/// The driver and the program agree, so that what is compared with the driver is compared with the program.
+/// The driver and `ansible-inventory` give the same answers, so a comparison with the driver is one with `ansible-inventory`.
 #[test]
 #[ignore = "needs ansible-core: run by ci/ansible"]
 fn the_driver_says_what_ansible_inventory_says() {

@@ -55,7 +55,7 @@ impl Cluster<'_, '_> {
             );
             return;
         }
-        // `apiserver_loadbalancer_domain_name` is the endpoint where it is written too.
+        // `apiserver_loadbalancer_domain_name` is the endpoint if it is set too.
         match name.parse::<DnsName>() {
             Ok(endpoint) => {
                 self.settings.set("api.load-balancer", "external");

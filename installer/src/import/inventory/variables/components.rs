@@ -18,7 +18,7 @@ struct Component {
     program: Program,
     /// Its key in cluster.yaml.
     key: &'static str,
-    /// Flags that are given as a mapping.
+    /// The variable that gives flags as a mapping.
     extra_args: &'static str,
     gates: &'static str,
     volumes: &'static str,
@@ -66,7 +66,7 @@ const COMPONENTS: [Component; 3] = [
 /// Flags of every program of the control plane.
 const FLAGS_OF_ALL: [(&str, &str); 2] =
     [("tls_min_version", "tls-min-version"), ("tls_cipher_suites", "tls-cipher-suites")];
-/// The gates of every program that has none of its own.
+/// The feature gates of every program without gates of its own.
 const GATES_OF_ALL: &str = "kube_feature_gates";
 
 /// Fields of the kubelet's configuration that have a variable each.
@@ -125,7 +125,7 @@ impl Cluster<'_, '_> {
         self.admission();
         self.kubelet();
         let gates = self.gates("kube_proxy_feature_gates");
-        // Gates of all programs concern kube-proxy where there is one.
+        // Gates for all programs apply to kube-proxy, unless it is removed.
         if !gates.is_empty() && self.truth("kube_proxy_remove").is_none_or(|(removed, _)| !removed) {
             self.settings.set("network.kube-proxy.config", json!({ "featureGates": gates }));
         }
@@ -161,7 +161,7 @@ impl Cluster<'_, '_> {
         self.set_unless_empty(&format!("{}.extra-args", component.key), given);
     }
 
-    /// Takes a flag that cluster.yaml can give; of another one, it says why it is left out.
+    /// Takes a flag that cluster.yaml can give; for any other flag, reports why it is left out.
     fn flag(
         &mut self,
         program: Program,
@@ -183,7 +183,7 @@ impl Cluster<'_, '_> {
         }
     }
 
-    /// Gates, `Name=true` each.
+    /// Feature gates, each written as `Name=true`.
     fn gates(&mut self, name: &str) -> BTreeMap<String, bool> {
         let Some((name, found)) = [name, GATES_OF_ALL].into_iter().find_map(|name| Some((name, self.value(name)?)))
         else {
@@ -259,7 +259,7 @@ impl Cluster<'_, '_> {
                 format!("`kube_oidc_ca_file: {path}` is left out; write its content under `api-server.oidc.ca`");
             self.remark(&place, message);
         }
-        // As Kubespray does, which gives the flags where both are there.
+        // As Kubespray does: it sets the flags only if both are given.
         if ["issuer-url", "client-id"].iter().all(|key| oidc.contains_key(*key)) {
             self.settings.set("api-server.oidc", oidc);
         }
@@ -273,7 +273,7 @@ impl Cluster<'_, '_> {
             let Some(found) = self.value(name) else { continue };
             let mut plugins = self.texts(name, &found.value, &found.place);
             plugins.retain(|plugin| match unknown_plugin(plugin, None) {
-                // Always on.
+                // These are always on.
                 None => plugin != "NodeRestriction",
                 Some(message) => {
                     self.remark(&found.place, format!("`{plugin}` of `{name}` is left out: {message}"));
@@ -316,7 +316,7 @@ impl Cluster<'_, '_> {
         }
     }
 
-    /// What is kept free of pods; Kubespray looks at the amounts where the switch is on.
+    /// Resources that are kept free of pods. Kubespray uses the amounts only if the switch is on.
     fn reservation(&mut self, switch: &str, field: &str, amounts: &[(&str, &str); 4], config: &mut Fields) {
         let is_on = self.truth(switch).is_some_and(|(on, _)| on);
         let mut kept = Fields::new();
@@ -333,7 +333,7 @@ impl Cluster<'_, '_> {
         }
     }
 
-    /// Takes a field that cluster.yaml can give; of another one, it says why it is left out.
+    /// Takes a field that cluster.yaml can give; for any other field, reports why it is left out.
     fn field(&mut self, name: &str, field: &str, value: Json, place: &SourceLine, config: &mut Fields) {
         let mut fields = Fields::from_iter([(field.to_owned(), value)]);
         for (path, reason) in owned::KUBELET {

@@ -1,4 +1,4 @@
-//! The rows of [`super::table`] whose variables are left out, with the reasons. A name with `*` is asked in this order.
+//! The rows of [`super::table`] whose variables are left out, with the reasons. Names with `*` are tried in this order.
 
 use super::row::Fate::{Left, LeftWhereOn};
 use super::row::{Row, row};

@@ -29,7 +29,7 @@ const ADDONS: [(&str, &str); 4] = [
     ("metrics_server_enabled", "metrics-server"),
 ];
 
-/// What the variables say of the cluster.
+/// The settings of the cluster from the variables.
 pub(super) fn read(reading: &mut Reading<'_>) -> Settings {
     let nodes = hosts::nodes(reading.groups);
     let mut settings = Settings::default();
@@ -43,7 +43,7 @@ pub(super) fn read(reading: &mut Reading<'_>) -> Settings {
         differing(reading, &nodes);
     }
     version(reading, &nodes);
-    // Last, since a variable that a template named was used.
+    // Last, since a variable counts as used if a template that was read names it.
     left_out(reading, nodes.first().copied());
     settings
 }
@@ -53,7 +53,7 @@ fn left_out(reading: &mut Reading<'_>, node: Option<usize>) {
     let mut reasons: BTreeMap<&str, (BTreeSet<String>, Vec<&SourceLine>)> = BTreeMap::new();
     for (name, variables) in reading.groups.assignments() {
         let is_off = |value: &Value| value.is_empty() || value.truth() == Some(false);
-        // With the values of other variables in it, since a switch often names another one.
+        // Filled in with the values of other variables, since a switch often names another one.
         let filled = node.and_then(|node| reading.groups.variable(node, name));
         let off = |variable: &&Variable| {
             is_off(&variable.value) || filled.as_ref().is_some_and(|(found, _)| is_off(&found.value))
@@ -80,7 +80,7 @@ fn left_out(reading: &mut Reading<'_>, node: Option<usize>) {
 
 /// Reports variables that differ between hosts although a cluster has one value.
 fn differing(reading: &mut Reading<'_>, nodes: &[usize]) {
-    // Those of single hosts, and those that become no setting.
+    // Variables of single hosts, and variables that do not become settings.
     let per_host = [
         "ansible_",
         "node_",
@@ -119,7 +119,7 @@ fn version(reading: &mut Reading<'_>, nodes: &[usize]) {
     reading.remarks.add(&found.place, message);
 }
 
-/// The variables of the cluster, as its first control plane has them.
+/// The variables of the cluster, with the values of its first control plane.
 struct Cluster<'a, 'b> {
     reading: &'a mut Reading<'b>,
     node: usize,
@@ -127,7 +127,7 @@ struct Cluster<'a, 'b> {
 }
 
 impl Cluster<'_, '_> {
-    /// A variable's value where it is not empty.
+    /// A variable's value, if it is not empty.
     fn value(&mut self, name: &str) -> Option<Variable> {
         self.reading.value(self.node, name).filter(|found| !found.value.is_empty())
     }

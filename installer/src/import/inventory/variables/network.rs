@@ -20,7 +20,7 @@ const OTHERS: [&str; 11] = [
     "ovn4nfv",
 ];
 
-/// `kube_network_node_prefix_ipv6` where nobody writes it.
+/// `kube_network_node_prefix_ipv6` if nobody sets it.
 const USUAL_NODE_PREFIX_IPV6: u8 = 120;
 
 impl Cluster<'_, '_> {
@@ -35,7 +35,7 @@ impl Cluster<'_, '_> {
         }
     }
 
-    /// Where pods and Services get their addresses, with Kubespray's own networks of IPv6 where none are written.
+    /// The addresses of pods and Services, with Kubespray's default IPv6 networks if none are set.
     fn addresses(&mut self) {
         let stack = Stack::of(self.reading, self.node);
         let usual = ClusterSpec::default().network;
@@ -79,7 +79,7 @@ impl Cluster<'_, '_> {
         text.parse::<Cidr>().map_err(|error| self.reading.problems.add(&place, format!("`{name}`: {error}"))).ok()
     }
 
-    /// The DNS domain; `cluster_name` gives it where `dns_domain` does not.
+    /// The DNS domain: `dns_domain`, or else `cluster_name`.
     fn names(&mut self) {
         let domain = self.text("dns_domain");
         let name = self.text("cluster_name");
@@ -173,7 +173,7 @@ impl Cluster<'_, '_> {
                 self.settings.set("network.calico.encapsulation", encapsulation);
             }
         }
-        // The MTU of pods' interfaces is the one that is meant; Kubespray writes both into the same place.
+        // The MTU of the pods' interfaces takes precedence; Kubespray writes both variables into the same place.
         let mtu = self.number("calico_veth_mtu").or_else(|| self.number("calico_mtu"));
         if let Some((mtu, _)) = mtu.filter(|(mtu, _)| *mtu > 0) {
             self.settings.set("network.calico.mtu", mtu);
@@ -186,7 +186,7 @@ impl Cluster<'_, '_> {
         }
     }
 
-    /// Calico's variables beside another network say nothing.
+    /// Reports Calico's variables, which have no effect with another network.
     fn calico_of_another(&mut self, plugin: &str) {
         let names = [
             "calico_ipip_mode",

@@ -1,20 +1,20 @@
-//! What becomes of variables of Kubespray and Ansible.
+//! What the import does with variables of Kubespray and Ansible.
 
-/// What becomes of variables.
+/// What the import does with variables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// They become this part of cluster.yaml, or need nothing since kinstall works that way.
+    /// They become this part of cluster.yaml, or need nothing because kinstall works that way anyway.
     Taken(&'static str),
     /// Left out, for this reason.
     Left(&'static str),
-    /// Left out, for this reason, where it is not false or empty: switched off is what kinstall has.
+    /// Left out for this reason, unless they are false or empty: kinstall has them switched off anyway.
     LeftWhereOn(&'static str),
 }
 
-/// Variables with one fate. A name may begin or end with `*`.
+/// Variables with the same fate. A name may begin or end with `*`.
 #[derive(Clone, Copy, Debug)]
 pub struct Row {
-    /// The names; the first row that has a name decides, and a whole name is found before one with `*`.
+    /// The names. The first row that has a name decides; a full name takes precedence over a name with `*`.
     pub names: &'static [&'static str],
     /// What becomes of them.
     pub fate: Fate,

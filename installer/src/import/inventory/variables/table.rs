@@ -8,7 +8,7 @@ use super::left_out::LEFT;
 use super::row::Fate::Taken;
 use super::row::{Fate, Row, row};
 
-/// The variables that are taken over, as the manual shows them. Each is named whole.
+/// The variables that are taken over, as the manual shows them, with their full names.
 const TAKEN: &[Row] = &[
     // How hosts are reached.
     row(&["ansible_host", "ansible_ssh_host"], Taken("`ssh.address`, and `address` where nothing else gives it")),
@@ -204,7 +204,7 @@ const TAKEN: &[Row] = &[
     ),
 ];
 
-/// Every row, in the order in which they are asked.
+/// Every row, in the order in which they are searched.
 pub fn rows() -> impl Iterator<Item = &'static Row> {
     TAKEN.iter().chain(LEFT)
 }

@@ -1,9 +1,9 @@
-//! Kubespray's variables, and what is said about those that are left out.
+//! Kubespray's variables, and the remarks about those that are left out.
 
 use super::super::parse;
 use super::super::tests::{resolver, shown};
 
-/// What is read of one host with these variables in YAML.
+/// The result of reading one host with these variables in YAML.
 fn read(variables: &str) -> String {
     let lines: Vec<_> = variables.lines().map(|line| format!("    {line}\n")).collect();
     let text = format!(

@@ -1,4 +1,5 @@
-//! Making the data of a new member from a snapshot, with `etcdutl snapshot restore`, which etcd has since 3.5.0; `etcdctl` has lost it in 3.6.
+//! Makes the data of a new member from a snapshot, with `etcdutl snapshot restore`. etcdutl exists since etcd 3.5.0; `etcdctl` has lost the
+//! command in 3.6.
 
 use anyhow::Context as _;
 use kbundle_format::{ComponentName, Role};
@@ -10,11 +11,11 @@ use crate::topology::Member;
 use crate::version_rules::Release;
 use crate::version_rules::etcd::REVISION_BUMP;
 
-/// Where etcd's program for files lies.
+/// The path of etcd's program for files.
 pub const ETCDUTL: &str = "/usr/local/bin/etcdutl";
-/// Where the data is made; it gets its place as a whole.
+/// The directory in which the data is made; it is moved to its place as a whole.
 const ASIDE: &str = "/var/lib/etcd/restored";
-/// Far above what a cluster writes between a backup and its loss. Source: etcd's documentation, "Disaster recovery".
+/// Far more revisions than a cluster writes between a backup and its loss. Source: etcd's documentation, "Disaster recovery".
 const BUMP: &str = "--bump-revision=1000000000";
 
 /// Which members the new cluster of etcd begins with.
@@ -38,12 +39,12 @@ pub fn member_directory() -> String {
     format!("{}/member", layout::DATA_DIRECTORY)
 }
 
-/// Makes the data of this host's member of a new cluster from the snapshot at `path`. The data directory is `owner`'s and empty, but for
-/// what a call left that was cut off. The data appears when it is whole and on the disk. The other members make theirs from the same
-/// snapshot: etcd's documentation, "Disaster recovery".
+/// Makes the data of this host's member of a new cluster from the snapshot at `path`. The data directory belongs to `owner` and is empty,
+/// except for the rest of a call that was cut off. The data appears when it is complete and on the disk. The other members make theirs from
+/// the same snapshot: etcd's documentation, "Disaster recovery".
 ///
-/// Revisions go on far above those of the snapshot, and all before are compacted: whoever watches has to list again, and nobody takes
-/// an object of before the loss for newer than the restored one.
+/// Revisions continue far above those of the snapshot, and all earlier ones are compacted. So a client that watches has to list again, and
+/// no client takes an object from before the loss for newer than the restored one.
 pub fn restore(
     host: &mut Host,
     inputs: &Inputs<'_>,
@@ -92,7 +93,7 @@ mod tests {
 
     const SNAPSHOT: &str = "/snapshot.db";
 
-    /// Makes data as etcdutl does, which wants an empty place, unless the root has `broken`.
+    /// Makes data as etcdutl does, into an empty place, unless the root has `broken`.
     fn etcdutl(root: &Path, command: &Command) -> Option<String> {
         let aside = root.join(ASIDE.trim_start_matches('/'));
         if command.program != ETCDUTL || aside.exists() {
@@ -118,7 +119,7 @@ mod tests {
             }
         }
         let owner = Owner { user: nix::unistd::geteuid().as_raw(), group: nix::unistd::getegid().as_raw() };
-        // As on every host. The ledger of a bench lies below it, and would come in between.
+        // `/var/lib` exists on every host. A bench's ledger is below it, and would be recorded as a change in between.
         fs::create_dir_all(bench.path("var/lib")).unwrap();
         bench.act_as(&cluster, "c1", &JoinMaterial::default(), |context| {
             context.host.claim_tree(layout::DATA_DIRECTORY)?;

@@ -10,8 +10,8 @@ use crate::join_material::JoinMaterial;
 use crate::kubeadm::manifest_path;
 use crate::steps::{Check, Step};
 
-/// A control plane whose kubelet runs a new container for each manifest that kubeadm writes; kubeadm fails for the pod that the root's
-/// `broken` names.
+/// A control plane whose kubelet runs a new container for each manifest that kubeadm writes; kubeadm fails for the pod in the root's file
+/// `broken`.
 fn programs(root: &Path, command: &Command) -> Option<String> {
     let asked = command.arguments.join(" ");
     let number = |name: &str| root.join(format!("container-{name}"));
@@ -72,7 +72,7 @@ fn apply(bench: &Bench, cluster: &Cluster) -> anyhow::Result<()> {
     bench.act_as(cluster, "c1", &material(), |context| KubeadmConfig.apply(context))
 }
 
-/// What changed something, in short.
+/// The commands that changed something, shortened.
 fn acts(bench: &Bench) -> Vec<String> {
     let ran = bench.ran();
     let short = |line: &String| {
@@ -94,7 +94,7 @@ fn flags_are_rolled_out_one_pod_after_another_and_a_second_run_changes_nothing()
     assert!(bench.read("etc/kubernetes/manifests/kube-scheduler.yaml").contains("v: '5'"));
     assert_eq!(check(&bench, &cluster), Check::Done);
     assert!(!bench.path("var/lib/kinstall/settings.json").exists());
-    // The former ones again.
+    // Back to the former settings.
     apply(&bench, &Cluster::of_three_and_two()).unwrap();
     assert_eq!(acts(&bench), ["control-plane apiserver", "control-plane scheduler", "upload-config kubeadm"]);
 }
@@ -119,7 +119,7 @@ fn a_run_that_failed_or_was_cut_off_is_completed_by_the_next() {
     assert_eq!(check(&bench, &cluster), Check::Done);
 }
 
-/// Cut off between the record and the first file, only this note says that the record is ahead of what runs.
+/// If a run was cut off between the record and the first file, only this note says that the record is newer than what runs.
 #[test]
 fn a_change_that_was_only_begun_is_known() {
     let cluster = Cluster::of_three_and_two();
@@ -141,7 +141,7 @@ fn a_file_that_a_pod_reads_has_it_restarted() {
     let mut cluster = Cluster::of_three_and_two();
     let bench = standing(&cluster);
     cluster.spec.api_server.audit_policy = Some(serde_yaml::from_str("kind: Policy").unwrap());
-    // Its manifest was rewritten by kubeadm, and is the same the second time.
+    // kubeadm has written its manifest already, and writes the same the second time.
     bench.file("etc/kubernetes/manifests/kube-apiserver.yaml", &bench.read("etc/kubernetes/kubeadm.yaml"));
     apply(&bench, &cluster).unwrap();
     assert_eq!(acts(&bench), ["control-plane apiserver", "stop kube-apiserver-0"]);
@@ -164,7 +164,7 @@ fn a_patch_that_is_listed_no_longer_goes() {
     assert_eq!(check(&bench, &cluster), Check::Done);
 }
 
-/// What has to be done where the cluster was set up by default and cluster.yaml has this now.
+/// The work in a cluster that was set up by default and whose cluster.yaml is now `text`.
 fn compared(text: &str) -> anyhow::Result<Pending> {
     let mut cluster = Cluster::of_three_and_two();
     let configuration = |cluster: &Cluster| {

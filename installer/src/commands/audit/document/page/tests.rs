@@ -11,7 +11,8 @@ fn moment() -> Moment {
     "2026-11-28T07:00:00Z".parse().unwrap()
 }
 
-/// A control plane that is as approved, a worker that is not, and one that does not answer; `hostile` stands wherever a host says something.
+/// A control plane that is as approved, a worker that is not, and a host that does not answer; `hostile` is in every place where a host
+/// says something.
 fn audit(hostile: &str) -> Audit {
     let findings =
         (0..40).map(|number| Finding::as_approved(Group::Programs, format!("/usr/local/bin/program-{number}")));
