@@ -4,6 +4,7 @@ mod audit;
 mod backup;
 mod certs;
 pub(crate) mod offers;
+mod recover;
 mod run;
 mod support;
 mod token;
@@ -41,6 +42,7 @@ pub use certs::{
     UserCommand, UserLife,
 };
 pub use kbundle_cli::OutputFormat;
+pub use recover::RecoverArguments;
 pub use run::RunArguments;
 pub use support::SupportArguments;
 pub use token::{TimeToLive, TokenCommand, TokenCreateArguments};
@@ -188,6 +190,8 @@ pub enum Command {
     Backup(BackupArguments),
     #[command(after_long_help = backup::RESTORE_EXAMPLES)]
     Restore(RestoreArguments),
+    #[command(after_long_help = recover::EXAMPLES)]
+    Recover(RecoverArguments),
     /// Collect logs and states for a support case in one file, without secrets
     ///
     /// Versions, states, settings, events and logs of this host, or of all hosts of cluster.yaml: of the kubelet, containerd, etcd, the API

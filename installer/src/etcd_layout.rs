@@ -1,6 +1,6 @@
 //! Where etcd's files are and where etcd listens. etcd itself, kubeadm's configuration and the health checks agree by these values.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// The unit.
 pub const UNIT: &str = "etcd.service";
@@ -29,6 +29,10 @@ pub const CLIENT_KEY_PATH: &str = "/etc/kubernetes/pki/apiserver-etcd-client.key
 const CLIENT_PORT: u16 = 2379;
 const PEER_PORT: u16 = 2380;
 const METRICS_PORT: u16 = 2381;
+/// Ports of a member while kinstall alone uses it: no API server and no other member knows them.
+const PRIVATE_CLIENT_PORT: u16 = 22379;
+const PRIVATE_PEER_PORT: u16 = 22380;
+const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// Where clients reach the member at `address`.
 #[must_use]
@@ -45,7 +49,19 @@ pub fn peer_url(address: IpAddr) -> String {
 /// Where metrics and health are served without a certificate: to this host only.
 #[must_use]
 pub fn metrics_url() -> String {
-    url("http", IpAddr::from([127, 0, 0, 1]), METRICS_PORT)
+    url("http", LOOPBACK, METRICS_PORT)
+}
+
+/// Where kinstall reaches a member that nobody else is to use.
+#[must_use]
+pub fn private_client_url() -> String {
+    url("https", LOOPBACK, PRIVATE_CLIENT_PORT)
+}
+
+/// Where such a member would listen for others.
+#[must_use]
+pub fn private_peer_url() -> String {
+    url("https", LOOPBACK, PRIVATE_PEER_PORT)
 }
 
 fn url(scheme: &str, address: IpAddr, port: u16) -> String {

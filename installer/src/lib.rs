@@ -45,6 +45,7 @@ pub mod preflight;
 pub mod procfs;
 mod program;
 pub mod records;
+pub mod recovery;
 pub mod renewal;
 pub mod report;
 pub mod reset;

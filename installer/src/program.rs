@@ -25,6 +25,7 @@ impl Program for Cli {
                     "rollback",
                     "backup",
                     "restore",
+                    "recover",
                     "support",
                     "remove",
                     "reset",

@@ -179,7 +179,8 @@ impl Records {
             .hint("put the former value back, and change it before or after the upgrade with `kinstall run`")
     }
 
-    fn refuse_another_name(&self, name: Option<&str>) -> anyhow::Result<()> {
+    /// Refuses to work on a host as another than it was set up as.
+    pub fn refuse_another_name(&self, name: Option<&str>) -> anyhow::Result<()> {
         if self.name.as_deref() == name {
             return Ok(());
         }

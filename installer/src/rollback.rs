@@ -23,6 +23,7 @@ use crate::records::Records;
 use crate::report::{Event, Observer};
 use crate::static_pods::stop_containers;
 use crate::step_progress::StepProgress;
+use crate::steps::etcd::snapshot::restore::FirstMembers;
 use crate::steps::etcd::snapshot::{self, restore};
 use crate::steps::upgrade::{not_reported, snapshot_path};
 use crate::steps::{containerd, etcd};
@@ -212,7 +213,7 @@ impl Rollback {
             host.rename_claimed(DATA, REPLACED_DATA)?;
         }
         progress.detail(&format!("etcdutl snapshot restore {}", self.snapshot));
-        restore::restore(host, inputs, &self.snapshot, owner)?;
+        restore::restore(host, inputs, FirstMembers::All, &self.snapshot, owner)?;
         unfinished::note(host, Mark::StoreRestored)
     }
 }

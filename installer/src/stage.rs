@@ -67,6 +67,8 @@ pub enum Stage {
     Support,
     /// Taking hosts back from an upgrade that is not finished.
     Rollback,
+    /// Starting etcd from one member after most are lost.
+    Recovery,
     /// Comparing hosts with the bundle that they were set up from.
     Audit,
     /// Asking hosts how they are.
@@ -120,6 +122,7 @@ impl Stage {
             | Self::Certificates
             | Self::Support
             | Self::Rollback
+            | Self::Recovery
             | Self::Audit
             | Self::Status => None,
         }
@@ -146,6 +149,7 @@ impl fmt::Display for Stage {
             Self::Certificates => "certificates",
             Self::Support => "support",
             Self::Rollback => "rollback",
+            Self::Recovery => "recovery",
             Self::Audit => "audit",
             Self::Status => "status",
         })

@@ -115,7 +115,8 @@ fn containers(host: &Host, name: &str) -> anyhow::Result<Vec<String>> {
     Ok(listed.stdout.split_whitespace().map(str::to_owned).collect())
 }
 
-fn wait_until_well(
+/// Waits until the pod does its work.
+pub fn wait_until_well(
     host: &Host,
     inputs: &Inputs<'_>,
     pod: StaticPod,

@@ -8,8 +8,8 @@ use anyhow::Context as _;
 
 use super::leader_link::LeaderLink;
 use super::questions::{
-    AddEtcdMember, CheckEtcdMember, CreateJoinCredentials, DrainNode, ListEtcdMembers, ReadPodNetworks,
-    ReadSharedFiles, RemoveEtcdMember,
+    AddEtcdMember, CheckEtcdMember, CreateJoinCredentials, DrainNode, ListEtcdMembers, PromoteEtcdMember,
+    ReadPodNetworks, ReadSharedFiles, RemoveEtcdMember,
 };
 use super::store;
 use super::work::{gather, wait_for_lock};
@@ -41,7 +41,11 @@ pub fn list_etcd_members(asked: &ListEtcdMembers) -> anyhow::Result<Vec<EtcdMemb
 }
 
 pub fn add_etcd_member(asked: &AddEtcdMember) -> anyhow::Result<Vec<EtcdMember>> {
-    etcd::add_member(&Host::local()?, asked.here, asked.name.as_str(), &peer_url(asked.address))
+    etcd::add_member(&Host::local()?, asked.here, asked.name.as_str(), &peer_url(asked.address), asked.new)
+}
+
+pub fn promote_etcd_member(asked: &PromoteEtcdMember, leader: &LeaderLink) -> anyhow::Result<()> {
+    etcd::promote_member(leader, &Host::local()?, asked.here, &peer_url(asked.address))
 }
 
 pub fn remove_etcd_member(asked: &RemoveEtcdMember) -> anyhow::Result<()> {

@@ -12,6 +12,7 @@ mod neighbour;
 pub mod protocol;
 pub mod questions;
 mod reach;
+mod recovery;
 mod remove;
 mod restoration;
 mod rollback;
@@ -91,6 +92,9 @@ fn answer(request: Request, rest: impl Read + Send + 'static, leader: &LeaderLin
         Request::PreviewRollback(asked) => leader.answer(&asked, |_| rollback::preview()),
         Request::RollBackHost(asked) => leader.answer(&asked, |_| rollback::roll_back(leader)),
         Request::EndRollback(asked) => leader.answer(&asked, |_| rollback::end(leader)),
+        Request::LookAtMember(asked) => leader.answer(&asked, recovery::look),
+        Request::Recover(asked) => leader.answer(&asked, |asked| recovery::recover(asked, leader)),
+        Request::PromoteEtcdMember(asked) => leader.answer(&asked, |asked| cluster::promote_etcd_member(asked, leader)),
         Request::ListCertificates(asked) => leader.answer(&asked, |asked| certificates::list(asked.warn_days)),
         Request::PreviewRenewal(asked) => leader.answer(&asked, certificates::preview),
         Request::RenewCertificates(asked) => leader.answer(&asked, |asked| certificates::renew(asked, leader)),

@@ -1,5 +1,7 @@
 //! The questions that a host can be asked, each with the type of its answer.
 
+mod etcd;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
@@ -15,6 +17,7 @@ use crate::facts::HostFacts;
 use crate::host::StepState;
 use crate::host_audit::{HostAudit, ImageDepth};
 use crate::join_material::{EtcdClient, JoinCredentials, JoinMaterial, Pair, PodNetwork, SharedFile};
+use crate::recovery::look::MemberState;
 use crate::renewal::sans::SansReport;
 use crate::renewal::{RenewalReport, Selection};
 use crate::restoration_records::{RestorationMark, Share};
@@ -27,6 +30,11 @@ use crate::trust::Trust;
 use crate::upgrade::cluster_state::ClusterState;
 use crate::upgrade::part::Part;
 use crate::upgrade::standing::Standing;
+
+pub use etcd::{
+    AddEtcdMember, CheckEtcdMember, IssueEtcdClient, ListEtcdMembers, LookAtMember, MakeEtcdAuthority,
+    PromoteEtcdMember, Recover, RemoveEtcdMember,
+};
 
 /// A question to a host, or a request to do something. Its type fixes the type of the answer.
 pub trait Ask: Into<Request> {
@@ -88,6 +96,9 @@ questions! {
     PreviewRollback -> RollbackPreview,
     RollBackHost -> Vec<String>,
     EndRollback -> (),
+    LookAtMember -> MemberState,
+    Recover -> (),
+    PromoteEtcdMember -> (),
     ListCertificates -> Vec<CertificateReport>,
     PreviewRenewal -> RenewalReport,
     RenewCertificates -> RenewalReport,
@@ -205,41 +216,6 @@ pub struct TryConnections {
     pub targets: Vec<SocketAddr>,
 }
 
-/// Returns etcd's certificate authority, and creates it if there is none.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub struct MakeEtcdAuthority {}
-
-/// Issues a certificate with which an API server on a host without etcd connects to it.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub struct IssueEtcdClient {}
-
-/// Lists the members of etcd.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub struct ListEtcdMembers {
-    /// The address of the member on the host that is asked.
-    pub here: IpAddr,
-}
-
-/// Adds a member to etcd, which a host then starts. The answer is all members, the new one included.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct AddEtcdMember {
-    /// The address of the member on the host that is asked.
-    pub here: IpAddr,
-    /// The new member's name.
-    pub name: DnsName,
-    /// The new member's address.
-    pub address: IpAddr,
-}
-
-/// Removes a member from etcd.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub struct RemoveEtcdMember {
-    /// The address of the member on the host that is asked.
-    pub here: IpAddr,
-    /// The address of the member to remove.
-    pub address: IpAddr,
-}
-
 /// Reads the files that are the same on every control plane.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ReadSharedFiles {
@@ -330,13 +306,6 @@ pub struct ReadStanding {
 pub struct ReadClusterState {
     /// The version that the cluster is to have.
     pub kubernetes: KubeVersion,
-}
-
-/// Reports why a member of etcd cannot work. Changes nothing.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub struct CheckEtcdMember {
-    /// The address of the member on the host that is asked.
-    pub here: IpAddr,
 }
 
 /// Does a part of an upgrade. The answer is the ids of the steps that changed something.

@@ -14,17 +14,18 @@ use crate::failure::Advise;
 use crate::host::Host;
 use crate::inputs::OwnedInputs;
 use crate::plan::{self, plan_upgrade_parts};
-use crate::restoration_records;
 use crate::steps::Context;
 use crate::upgrade::RESUME;
 use crate::upgrade::part::Part;
 use crate::upgrade::standing::{self, Standing, resumes};
 use crate::upgrade::unfinished::{self, Mark};
+use crate::{recovery, restoration_records};
 
 /// The host's state before an upgrade. Refuses a host that is part of another cluster, or has another name.
 pub fn read_standing(asked: &ReadStanding) -> anyhow::Result<Standing> {
     let host = Host::local()?;
     restoration_records::refuse_unfinished(&host)?;
+    recovery::refuse_unfinished(&host)?;
     let records = standing::records(&host)?;
     records.refuse_another_cluster(&asked.spec, Some(asked.host.as_str()))?;
     let list = BundleList::parse(&records.list_bytes)?;

@@ -20,6 +20,7 @@ use crate::keep_records::keep_records;
 use crate::lock::{self, Lock};
 use crate::plan::{Plan, plan};
 use crate::records::Records;
+use crate::recovery;
 use crate::report::{Event, Observer as _};
 use crate::restoration::Restoration;
 use crate::restoration_records::{self, Share};
@@ -74,6 +75,7 @@ pub fn apply(work: &Work, phase: Phase, leader: &LeaderLink) -> anyhow::Result<V
     if work.origin == Origin::Installation {
         restoration_records::refuse_unfinished(&host)?;
     }
+    recovery::refuse_unfinished(&host)?;
     records.refuse_another(&host)?;
     let gathered = gather(work, &host, &bundle)?;
     let inputs = gathered.inputs();

@@ -10,10 +10,10 @@ use crate::failure::Advise;
 use crate::host::Host;
 use crate::inputs::Inputs;
 use crate::join_file::Moment;
-use crate::restoration_records;
 use crate::standing::Standing;
 use crate::steps::etcd::snapshot::EtcdSnapshot;
 use crate::steps::{ControlPlane, Etcd, Step, shared_keys};
+use crate::{recovery, restoration_records};
 
 /// What goes into a backup. The list names all of it, and the snapshot.
 pub struct Collected {
@@ -39,6 +39,7 @@ pub fn refuse_unsuitable(host: &Host, inputs: &Inputs<'_>) -> anyhow::Result<()>
         .hint("run it on a host with both roles: `kinstall config print cluster.yaml` shows the roles");
     }
     restoration_records::refuse_unfinished(host)?;
+    recovery::refuse_unfinished(host)?;
     if let Some(step) = [Etcd.id(), ControlPlane.id()].into_iter().find(|step| !host.ledger().is_done(step)) {
         return Err(anyhow!("this host, {name}, was never completed: the step `{step}` is not done"))
             .refused()

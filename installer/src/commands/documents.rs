@@ -42,6 +42,7 @@ pub fn documents() -> Vec<Documents> {
         Documents::of("backup schedule").with::<backup::Scheduled>(),
         Documents::of("backup unschedule").with::<backup::Unscheduled>(),
         Documents::of("restore").with::<EventLine<'_>>(),
+        Documents::of("recover").with::<EventLine<'_>>(),
         Documents::of("support").with::<support::Collected>(),
         Documents::of("config init").with::<TextDocument<'_>>(),
         Documents::of("config schema").with::<SchemaDocument>(),

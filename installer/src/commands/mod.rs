@@ -12,6 +12,7 @@ mod images;
 mod kubeconfig;
 mod manual;
 mod preflight;
+mod recover;
 mod remove;
 mod reset;
 mod restore;
@@ -63,6 +64,7 @@ pub fn execute(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::User(command) => user::user(command, output),
         Command::Backup(arguments) => backup::backup(arguments, output),
         Command::Restore(arguments) => restore::restore(arguments, output),
+        Command::Recover(arguments) => recover::recover(arguments, output),
         Command::Support(arguments) => support::support(arguments, output),
         Command::Config(command) => config::config(command, output),
         Command::Agent => agent::agent(),

@@ -14,6 +14,7 @@ use crate::host::StepState;
 use crate::join_material::{EtcdClient, JoinMaterial};
 use crate::restoration_records::RestorationMark;
 use crate::stage::Stage;
+use crate::steps::etcd::NewMember;
 use crate::steps::etcd::layout::peer_url;
 
 impl Leader<'_> {
@@ -77,7 +78,8 @@ impl Leader<'_> {
             // A member that lost its data must not come back as the same member.
             self.ask(running, RemoveEtcdMember { here, address })?;
         }
-        let members = self.ask(running, AddEtcdMember { here, name: host.name().clone(), address })?;
+        let members =
+            self.ask(running, AddEtcdMember { here, name: host.name().clone(), address, new: NewMember::Voter })?;
         Ok(members.into_iter().map(|member| (member.name, member.peer_url)).collect())
     }
 

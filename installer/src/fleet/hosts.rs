@@ -5,7 +5,7 @@
 use std::io;
 use std::process::ChildStdin;
 use std::sync::{Arc, Weak};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::anyhow;
 use kbundle_cli::OutputFormat;
@@ -133,6 +133,11 @@ impl<'a> Fleet<'a> {
         self.stage
     }
 
+    /// Takes hosts out that nothing is done on. Before any of them is referred to.
+    pub(super) fn dismiss(&mut self, which: impl Fn(&FleetHost<'a>) -> bool) {
+        self.hosts.retain(|host| !which(host));
+    }
+
     /// Begins `stage`: all later events and failures belong to it.
     pub(super) fn enter(&mut self, stage: Stage) {
         self.stage = stage;
@@ -198,6 +203,18 @@ impl<'a> Fleet<'a> {
         let log = self.logs.host(host.name()).path().display().to_string();
         self.console.event_of(host.name(), stage, &Event::HostFailed { error: report.clone(), log });
         host.failure.get_or_insert(Failure { stage, report });
+    }
+
+    /// Shows that the work is done, which began at `started`, and how much it changed.
+    pub(super) fn report_end(&self, started: Instant) {
+        let changed = self.hosts.iter().filter(|host| !host.changed.is_empty());
+        let changed: Vec<_> = changed.map(|host| host.changed.len()).collect();
+        self.console.event(&Event::Finished {
+            changed_steps: changed.iter().sum(),
+            changed_hosts: changed.len(),
+            hosts: self.hosts.len(),
+            seconds: started.elapsed().as_secs_f64(),
+        });
     }
 
     /// Shows which hosts failed, where and why. `stopped` is the reason why the other hosts stopped, if they did.

@@ -63,14 +63,7 @@ pub fn lead_rollback(
         }
     };
     way_back.take(&mut fleet)?;
-    let changed = fleet.hosts().filter(|(_, host)| !host.changed.is_empty());
-    let changed: Vec<_> = changed.map(|(_, host)| host.changed.len()).collect();
-    fleet.console.event(&Event::Finished {
-        changed_steps: changed.iter().sum(),
-        changed_hosts: changed.len(),
-        hosts: fleet.len(),
-        seconds: started.elapsed().as_secs_f64(),
-    });
+    fleet.report_end(started);
     Ok(way_back.to)
 }
 

@@ -54,6 +54,7 @@ impl Leader<'_> {
                 | Stage::Certificates
                 | Stage::Support
                 | Stage::Rollback
+                | Stage::Recovery
                 | Stage::Audit
                 | Stage::Status => {}
             }

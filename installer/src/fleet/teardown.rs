@@ -79,6 +79,8 @@ pub fn remove(
     begun(&fleet)?;
     fleet.connect(spec, options.password.as_ref(), survey)?;
     fleet.enter(Stage::Remove);
+    // Whether enough of the others are there is asked later.
+    fleet.dismiss(|host| !host.is_alive() && host.name() != name);
     let index = fleet.find(|host| host.name() == name);
     if let Some(failure) = index.and_then(|index| fleet.host(index).failure.as_ref()) {
         let error = anyhow!("{name} cannot be reached: {}; nothing was changed", failure.report.error);

@@ -10,6 +10,7 @@ pub mod marked;
 mod processes;
 mod runtime;
 pub mod systemd;
+mod trees;
 mod undo;
 pub mod unfinished;
 mod users;

@@ -4,7 +4,7 @@ use super::{Check, Context, Step, etcd, needed};
 use crate::inputs::Inputs;
 use crate::restoration_records::{RESTORED_DATA, SNAPSHOT_PATH};
 use crate::steps::etcd::snapshot;
-use crate::steps::etcd::snapshot::restore::{has_data, restore};
+use crate::steps::etcd::snapshot::restore::{FirstMembers, has_data, restore};
 
 /// Makes etcd's data from the snapshot, before etcd starts for the first time.
 pub struct RestoredData;
@@ -27,7 +27,7 @@ impl Step for RestoredData {
         let host = &mut context.host;
         snapshot::check(host, SNAPSHOT_PATH)?;
         let owner = etcd::make_data_directory(host)?;
-        restore(host, &inputs, SNAPSHOT_PATH, owner)?;
+        restore(host, &inputs, FirstMembers::All, SNAPSHOT_PATH, owner)?;
         host.remove_file(SNAPSHOT_PATH)?;
         Ok(())
     }

@@ -37,7 +37,7 @@ const fn case(command: &'static str, success: Success, code: i32, refusal: &'sta
 
 const RUN: &str = "run cluster.tar.zst --key signing.pub --config cluster.yaml";
 
-const CASES: [Case; 36] = [
+const CASES: [Case; 37] = [
     case(
         "run",
         Success::Lines(&[RUN, "run cluster.tar.zst --key signing.pub --config cluster.yaml --dry-run"]),
@@ -109,6 +109,7 @@ const CASES: [Case; 36] = [
     case("backup", Success::Lab("tests/tests/one_host/backup.rs"), 2, "backup --out plant-7.backup"),
     case("backup schedule", Success::Lab("tests/tests/one_host/backup.rs"), 2, "backup schedule --to . --every 1s"),
     case("backup unschedule", Success::Lab("tests/tests/one_host/backup.rs"), 2, "backup unschedule --nothing"),
+    case("recover", Success::Lab("tests/tests/ha/recover.rs"), 3, "recover --config cluster.yaml"),
     case(
         "restore",
         Success::Lab("tests/tests/one_host/backup.rs"),

@@ -20,6 +20,7 @@ mod life;
 mod network_manager;
 mod packages;
 mod platform;
+mod recover;
 mod refusals;
 mod restore;
 mod site;

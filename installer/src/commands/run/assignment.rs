@@ -28,6 +28,7 @@ use crate::join_material::JoinMaterial;
 use crate::kubectl::{KUBELET_KUBECONFIG, Kubectl};
 use crate::plan::Plan;
 use crate::records::Records;
+use crate::recovery;
 use crate::restoration::Restoration;
 use crate::restoration_records::{self, Share};
 use crate::steps::{ControlPlane, Etcd, Join, Step, join};
@@ -91,6 +92,7 @@ impl Assignment {
             return restoration.refuse_standing(host);
         }
         restoration_records::refuse_unfinished(host)?;
+        recovery::refuse_unfinished(host)?;
         match &self.source {
             Source::Description | Source::Backup(_) => Ok(()),
             Source::Record => self.refuse_unfinished(host),

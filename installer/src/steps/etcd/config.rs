@@ -19,19 +19,21 @@ pub enum Start {
     New(BTreeMap<String, String>),
     /// The others run already; this one joins them.
     Existing(BTreeMap<String, String>),
+    /// It goes on alone with the data that it has, for kinstall to save them, and serves nobody else.
+    Private(BTreeMap<String, String>),
 }
 
 impl Start {
     fn members(&self) -> &BTreeMap<String, String> {
         match self {
-            Self::New(members) | Self::Existing(members) => members,
+            Self::New(members) | Self::Existing(members) | Self::Private(members) => members,
         }
     }
 
     fn state(&self) -> &'static str {
         match self {
             Self::New(_) => "new",
-            Self::Existing(_) => "existing",
+            Self::Existing(_) | Self::Private(_) => "existing",
         }
     }
 
@@ -57,6 +59,29 @@ impl Start {
     }
 }
 
+/// Where a member listens, and what it tells others of that.
+struct Addresses {
+    listen_client_urls: String,
+    advertise_client_urls: String,
+    peer_urls: String,
+}
+
+impl Addresses {
+    fn of(member: &Member, start: &Start) -> Self {
+        if let Start::Private(_) = start {
+            let (client, peer_urls) = (layout::private_client_url(), layout::private_peer_url());
+            return Self { listen_client_urls: client.clone(), advertise_client_urls: client, peer_urls };
+        }
+        let loopback = IpAddr::from([127, 0, 0, 1]);
+        let client = layout::client_url(member.address);
+        Self {
+            listen_client_urls: format!("{client},{}", layout::client_url(loopback)),
+            advertise_client_urls: client,
+            peer_urls: layout::peer_url(member.address),
+        }
+    }
+}
+
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
 struct Config<'a> {
@@ -70,6 +95,8 @@ struct Config<'a> {
     initial_cluster: String,
     initial_cluster_token: &'a str,
     initial_cluster_state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    force_new_cluster: Option<bool>,
     logger: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     experimental_initial_corrupt_check: Option<bool>,
@@ -104,19 +131,20 @@ impl Transport {
 pub fn config(version: &str, cluster: &str, member: &Member, start: &Start) -> String {
     // A member whose data differs from the others' does not start. A version that is not upstream's counts as new.
     let has_gates = Release::read(version).is_none_or(|version| FEATURE_GATES.holds(version));
-    let loopback = IpAddr::from([127, 0, 0, 1]);
+    let addresses = Addresses::of(member, start);
     let initial: Vec<_> = start.members().iter().map(|(name, url)| format!("{name}={url}")).collect();
     let config = Config {
         name: &member.name,
         data_dir: layout::DATA_DIRECTORY,
-        listen_client_urls: format!("{},{}", layout::client_url(member.address), layout::client_url(loopback)),
-        advertise_client_urls: layout::client_url(member.address),
-        listen_peer_urls: layout::peer_url(member.address),
-        initial_advertise_peer_urls: layout::peer_url(member.address),
+        listen_client_urls: addresses.listen_client_urls,
+        advertise_client_urls: addresses.advertise_client_urls,
+        listen_peer_urls: addresses.peer_urls.clone(),
+        initial_advertise_peer_urls: addresses.peer_urls,
         listen_metrics_urls: layout::metrics_url(),
         initial_cluster: initial.join(","),
         initial_cluster_token: cluster,
         initial_cluster_state: start.state(),
+        force_new_cluster: matches!(start, Start::Private(_)).then_some(true),
         logger: "zap",
         experimental_initial_corrupt_check: (!has_gates).then_some(true),
         feature_gates: has_gates.then_some("InitialCorruptCheck=true"),
@@ -189,6 +217,24 @@ mod tests {
         name: node-2
         initial-cluster: node-1=https://10.0.0.1:2380,node-2=https://10.0.0.2:2380,node-3=https://10.0.0.3:2380
         feature-gates: InitialCorruptCheck=true
+        ");
+    }
+
+    #[test]
+    fn a_member_that_is_saved_goes_on_alone_and_nobody_else_finds_it() {
+        let text = config("3.6.8", "kubernetes", &member(1), &Start::Private(members(1..=1)));
+        let of_interest = ["listen-", "advertise-", "initial-", "force-"];
+        let lines = text.lines().filter(|line| of_interest.iter().any(|key| line.starts_with(key)));
+        insta::assert_snapshot!(lines.collect::<Vec<_>>().join("\n"), @"
+        listen-client-urls: https://127.0.0.1:22379
+        advertise-client-urls: https://127.0.0.1:22379
+        listen-peer-urls: https://127.0.0.1:22380
+        initial-advertise-peer-urls: https://127.0.0.1:22380
+        listen-metrics-urls: http://127.0.0.1:2381
+        initial-cluster: node-1=https://10.0.0.1:2380
+        initial-cluster-token: kubernetes
+        initial-cluster-state: existing
+        force-new-cluster: true
         ");
     }
 

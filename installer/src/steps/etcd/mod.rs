@@ -20,7 +20,6 @@ use crate::host::{Host, Owner};
 use crate::inputs::Inputs;
 use crate::pki::PrivateKey;
 use crate::template::render;
-use config::Start;
 
 use snapshot::restore::has_data;
 
@@ -28,8 +27,10 @@ pub use crate::etcd_layout as layout;
 pub use authority::{authority, make_authority};
 pub use certificates::{MemberCertificate, renew_member};
 pub use client::{EtcdClient, issue_client, renew_client};
+pub use config::Start;
 pub use members::{
-    ETCDCTL, EtcdMember, add_member, connection, etcdctl, illness, members, remove_member, wait_until_healthy,
+    ETCDCTL, EtcdMember, NewMember, add_member, connection, etcdctl, illness, members, promote_member, remove_member,
+    revision, wait_until_healthy, wait_until_healthy_at,
 };
 use members::{Health, health};
 
@@ -104,8 +105,8 @@ struct MemberFiles {
 
 impl MemberFiles {
     fn new(context: &Context<'_>) -> anyhow::Result<Self> {
-        let version = context.version_of(ComponentName::Etcd).context("the bundle has no etcd for this platform")?;
-        let config = config::config(version, context.spec.name.as_str(), context.topology.this(), &start(context)?);
+        let version = version(context)?;
+        let config = config_of(context, &start(context)?)?;
         let template = include_str!("../../../../manifests/templates/etcd.service");
         let unit = render(template, &[("version", version), ("config", layout::CONFIG_PATH)]);
         Ok(Self { config, unit })
@@ -123,6 +124,19 @@ impl MemberFiles {
         }
         Ok(true)
     }
+}
+
+fn version<'a>(inputs: &'a Inputs<'_>) -> anyhow::Result<&'a str> {
+    inputs.version_of(ComponentName::Etcd).context("the bundle has no etcd for this platform")
+}
+
+fn config_of(inputs: &Inputs<'_>, start: &Start) -> anyhow::Result<String> {
+    Ok(config::config(version(inputs)?, inputs.spec.name.as_str(), inputs.topology.this(), start))
+}
+
+/// Has this host's member, which was set up before, start otherwise from now on.
+pub fn configure(host: &mut Host, inputs: &Inputs<'_>, start: &Start) -> anyhow::Result<()> {
+    Ok(host.write_file(layout::CONFIG_PATH, config_of(inputs, start)?.as_bytes(), 0o644)?)
 }
 
 /// How the member starts for the first time. Afterwards etcd knows its cluster from its data, and the written members stay.

@@ -12,9 +12,12 @@ use std::net::IpAddr;
 use anyhow::{Context as _, anyhow, bail};
 use kbundle_format::{Digest, Hasher};
 
-use super::{ETCDCTL, connection};
+use super::members::connection_to;
+use super::{ETCDCTL, layout};
 use crate::host::{Command, Host};
 
+/// The directory of snapshots that are taken before something changes.
+pub const DIRECTORY: &str = "/var/lib/kinstall/etcd-snapshots";
 /// The appended digest.
 const DIGEST_BYTES: u64 = 32;
 /// The store is written in pages, whose sizes are multiples of this.
@@ -37,11 +40,16 @@ pub struct EtcdSnapshot {
 /// The host needs the credentials of its own member. If it is cut off, the file `path` with `.part` appended remains; the next snapshot
 /// with the same path overwrites it.
 pub fn take(host: &mut Host, address: IpAddr, path: &str) -> anyhow::Result<EtcdSnapshot> {
+    take_at(host, &layout::client_url(address), path)
+}
+
+/// The same from the member that clients reach at `endpoint`.
+pub fn take_at(host: &mut Host, endpoint: &str, path: &str) -> anyhow::Result<EtcdSnapshot> {
     if let Some((directory, _)) = path.rsplit_once('/') {
         host.make_directory(directory, 0o700)?;
     }
     // Without a limit: the time depends on the size of the store.
-    let save = connection(address).into_iter().chain(["snapshot", "save", path].map(str::to_owned));
+    let save = connection_to(endpoint).into_iter().chain(["snapshot", "save", path].map(str::to_owned));
     host.run(&Command::new(ETCDCTL, save)).with_context(|| format!("while taking a snapshot of etcd into {path}"))?;
     host.sync_file_system(path)?;
     check(host, path)

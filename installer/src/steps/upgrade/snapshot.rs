@@ -7,10 +7,7 @@ use crate::steps::etcd::snapshot;
 use crate::steps::{Check, Context, Step, needed};
 use crate::upgrade::unfinished::{self, Mark};
 
-/// The directory of snapshots; they stay after the upgrade.
-const DIRECTORY: &str = "/var/lib/kinstall/etcd-snapshots";
-
-/// Takes the snapshot.
+/// Takes the snapshot, which stays when the upgrade is done.
 pub struct Snapshot;
 
 impl Step for Snapshot {
@@ -38,7 +35,7 @@ impl Step for Snapshot {
 
     fn apply(&self, context: &mut Context<'_>) -> anyhow::Result<()> {
         let (address, path) = (context.address(), path(context));
-        context.host.claim_tree(DIRECTORY)?;
+        context.host.claim_tree(snapshot::DIRECTORY)?;
         context.progress.detail("etcdctl snapshot save");
         snapshot::take(&mut context.host, address, &path)?;
         unfinished::note(&context.host, Mark::Snapshot)
@@ -52,5 +49,5 @@ fn path(inputs: &Inputs<'_>) -> String {
 /// The path of the snapshot that is taken before an upgrade to Kubernetes `to`.
 #[must_use]
 pub fn snapshot_path(to: KubeVersion) -> String {
-    format!("{DIRECTORY}/before-{to}.db")
+    format!("{}/before-{to}.db", snapshot::DIRECTORY)
 }

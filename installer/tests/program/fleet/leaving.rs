@@ -16,7 +16,7 @@ fn remove(stubs: &Stubs, host: &str, more: &[&str]) -> Said {
     stubs.kinstall(&[&["remove", host, "--config", "cluster.yaml", "--yes"], more].concat(), &[])
 }
 
-fn unreachable(stubs: &Stubs, number: usize) {
+pub fn unreachable(stubs: &Stubs, number: usize) {
     stubs.set(number, "says", "ssh: connect to host: Connection timed out\n");
     stubs.set(number, "code", "255");
 }
@@ -53,6 +53,19 @@ fn a_dead_host_is_removed_without_it() {
     let said = remove(&stubs, "h3", &["--dead"]);
     assert_eq!(said.code, Some(0), "{}", said.stderr);
     assert_eq!(stubs.requests(1), "survey survey members remove-member delete");
+}
+
+/// After `kinstall recover` etcd has fewer members than cluster.yaml has hosts.
+#[test]
+fn one_of_two_dead_hosts_is_removed_while_the_other_is_still_described() {
+    let stubs = cluster();
+    set_up(&stubs, &[1]);
+    unreachable(&stubs, 2);
+    unreachable(&stubs, 3);
+    let said = remove(&stubs, "h3", &["--dead"]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    assert_eq!(stubs.requests(1), "survey members remove-member delete");
+    assert!(said.stderr.contains("h2  connect failed"), "{}", said.stderr);
 }
 
 #[test]

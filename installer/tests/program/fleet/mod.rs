@@ -8,6 +8,7 @@ mod cluster;
 mod front;
 mod kubespray;
 mod leaving;
+mod recover;
 mod restore;
 mod rollback;
 mod scale;

@@ -5,16 +5,27 @@ use anyhow::Context as _;
 use kbundle_format::{ComponentName, Role};
 
 use crate::etcd_layout as layout;
-use crate::host::{Command, Host, HostError, Owner};
+use crate::host::{Command, Host, Owner};
 use crate::inputs::Inputs;
+use crate::topology::Member;
 use crate::version_rules::Release;
 use crate::version_rules::etcd::REVISION_BUMP;
 
-const ETCDUTL: &str = "/usr/local/bin/etcdutl";
+/// The path of etcd's program for files.
+pub const ETCDUTL: &str = "/usr/local/bin/etcdutl";
 /// The directory in which the data is made; it is moved to its place as a whole.
 const ASIDE: &str = "/var/lib/etcd/restored";
 /// Far more revisions than a cluster writes between a backup and its loss. Source: etcd's documentation, "Disaster recovery".
 const BUMP: &str = "--bump-revision=1000000000";
+
+/// Which members the new cluster of etcd begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FirstMembers {
+    /// All that cluster.yaml describes. Each makes its data from the same snapshot.
+    All,
+    /// This host's alone.
+    This,
+}
 
 /// Whether this host's member has data.
 #[must_use]
@@ -22,7 +33,9 @@ pub fn has_data(host: &Host) -> bool {
     host.exists(&member_directory())
 }
 
-fn member_directory() -> String {
+/// Where that is, its log and its database.
+#[must_use]
+pub fn member_directory() -> String {
     format!("{}/member", layout::DATA_DIRECTORY)
 }
 
@@ -32,11 +45,18 @@ fn member_directory() -> String {
 ///
 /// Revisions continue far above those of the snapshot, and all earlier ones are compacted. So a client that watches has to list again, and
 /// no client takes an object from before the loss for newer than the restored one.
-pub fn restore(host: &mut Host, inputs: &Inputs<'_>, path: &str, owner: Owner) -> anyhow::Result<()> {
+pub fn restore(
+    host: &mut Host,
+    inputs: &Inputs<'_>,
+    first: FirstMembers,
+    path: &str,
+    owner: Owner,
+) -> anyhow::Result<()> {
     host.remove_claimed(ASIDE)?;
     let peer = layout::peer_url(inputs.address());
     let name = inputs.node_name();
-    let members = inputs.topology.with(Role::Etcd);
+    let is_first = |member: &&Member| first == FirstMembers::All || member.name == name;
+    let members = inputs.topology.with(Role::Etcd).filter(is_first);
     let members: Vec<_> =
         members.map(|member| format!("{}={}", member.name, layout::peer_url(member.address))).collect();
     let version = inputs.version_of(ComponentName::Etcd).and_then(Release::read);
@@ -53,20 +73,10 @@ pub fn restore(host: &mut Host, inputs: &Inputs<'_>, path: &str, owner: Owner) -
         words.extend([BUMP.to_owned(), "--mark-compacted".to_owned()]);
     }
     host.run(&Command::new(ETCDUTL, words)).with_context(|| format!("while restoring the snapshot {path}"))?;
-    own_tree(host, ASIDE, owner)?;
+    host.own_tree(ASIDE, owner)?;
     host.sync_file_system(ASIDE)?;
     host.rename_claimed(&format!("{ASIDE}/member"), &member_directory())?;
     host.remove_claimed(ASIDE)?;
-    Ok(())
-}
-
-fn own_tree(host: &Host, path: &str, owner: Owner) -> Result<(), HostError> {
-    host.own(path, owner)?;
-    if host.is_directory(path) {
-        for name in host.names_in(path)? {
-            own_tree(host, &format!("{path}/{name}"), owner)?;
-        }
-    }
     Ok(())
 }
 
@@ -98,6 +108,10 @@ mod tests {
     }
 
     fn restored(bench: &Bench, version: &str) -> anyhow::Result<()> {
+        restored_with(bench, version, FirstMembers::All)
+    }
+
+    fn restored_with(bench: &Bench, version: &str, first: FirstMembers) -> anyhow::Result<()> {
         let mut cluster = Cluster::of_three_and_two();
         for component in cluster.list.entries.iter_mut().filter_map(|entry| entry.component.as_mut()) {
             if component.name == ComponentName::Etcd.as_str() {
@@ -111,7 +125,7 @@ mod tests {
             context.host.claim_tree(layout::DATA_DIRECTORY)?;
             context.host.make_directory(layout::DATA_DIRECTORY, 0o700)?;
             let inputs = context.inputs;
-            restore(&mut context.host, &inputs, SNAPSHOT, owner)
+            restore(&mut context.host, &inputs, first, SNAPSHOT, owner)
         })
     }
 
@@ -138,5 +152,13 @@ mod tests {
         insta::assert_snapshot!(words("3.6.8"), @"/usr/local/bin/etcdutl snapshot restore /snapshot.db --data-dir=/var/lib/etcd/restored --name=c1 --initial-cluster=c1=https://192.0.2.1:2380,c2=https://192.0.2.2:2380,c3=https://192.0.2.3:2380 --initial-advertise-peer-urls=https://192.0.2.1:2380 --initial-cluster-token=kubernetes --bump-revision=1000000000 --mark-compacted");
         assert!(words("3.5.10").ends_with("--mark-compacted"));
         assert!(words("3.5.9").ends_with("--initial-cluster-token=kubernetes"));
+    }
+
+    #[test]
+    fn a_member_that_is_left_begins_alone() {
+        let bench = Bench::with_programs(etcdutl);
+        restored_with(&bench, "3.6.8", FirstMembers::This).unwrap();
+        let words = bench.ran().remove(0);
+        assert!(words.contains("--initial-cluster=c1=https://192.0.2.1:2380 --initial-adv"), "{words}");
     }
 }
