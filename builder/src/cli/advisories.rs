@@ -31,12 +31,12 @@ pub struct AdvisoriesPackArgs {
     pub osv: Vec<PathBuf>,
     /// Add this VEX document, OpenVEX or CSAF 2.0; repeatable
     ///
-    /// At most 64 documents of 16 MiB each. A CSAF document has to be of the profile csaf_vex and no draft.
+    /// At most 64 documents of 16 MiB each. A CSAF document has to be of the profile VEX and no draft.
     #[arg(long, value_name = "FILE")]
     pub vex: Vec<PathBuf>,
     /// Add Kubernetes' official CVE feed, as JSON
     ///
-    /// The file behind https://kubernetes.io/docs/reference/issues-security/official-cve-feed/index.json. It gives severities to flaws that records of Go
+    /// The file kubernetes.io/docs/reference/issues-security/official-cve-feed/index.json. It gives severities to flaws that records of Go
     /// name, and `kbundle audit` shows the CVEs that no such record names. Its affected versions are prose and not compared.
     #[arg(long, value_name = "FILE")]
     pub kubernetes_feed: Option<PathBuf>,

@@ -70,7 +70,7 @@ impl Thing {
 
     fn is_place(&self, place: &Place) -> bool {
         self.digests.contains(&place.digest)
-            || self.names.iter().any(|name| *name == place.name)
+            || self.names.contains(&place.name)
             || place.purl.as_deref().is_some_and(|purl| self.is(purl))
     }
 }

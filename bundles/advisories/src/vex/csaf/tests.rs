@@ -1,5 +1,7 @@
 //! Documents in the form of the specification, with the products of a bundle.
 
+#![expect(clippy::needless_pass_by_value, reason = "documents are written in place, by `json!`")]
+
 use kbundle_format::Digest;
 use serde_json::{Value, json};
 
