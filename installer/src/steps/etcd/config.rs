@@ -60,24 +60,24 @@ impl Start {
 }
 
 /// Where a member listens, and what it tells others of that.
-struct Addresses {
-    listen_client_urls: String,
-    advertise_client_urls: String,
-    peer_urls: String,
+struct Urls {
+    listen: String,
+    advertised: String,
+    peer: String,
 }
 
-impl Addresses {
+impl Urls {
     fn of(member: &Member, start: &Start) -> Self {
         if let Start::Private(_) = start {
-            let (client, peer_urls) = (layout::private_client_url(), layout::private_peer_url());
-            return Self { listen_client_urls: client.clone(), advertise_client_urls: client, peer_urls };
+            let (client, peer) = (layout::private_client_url(), layout::private_peer_url());
+            return Self { listen: client.clone(), advertised: client, peer };
         }
         let loopback = IpAddr::from([127, 0, 0, 1]);
         let client = layout::client_url(member.address);
         Self {
-            listen_client_urls: format!("{client},{}", layout::client_url(loopback)),
-            advertise_client_urls: client,
-            peer_urls: layout::peer_url(member.address),
+            listen: format!("{client},{}", layout::client_url(loopback)),
+            advertised: client,
+            peer: layout::peer_url(member.address),
         }
     }
 }
@@ -131,15 +131,15 @@ impl Transport {
 pub fn config(version: &str, cluster: &str, member: &Member, start: &Start) -> String {
     // A member whose data differs from the others' does not start. A version that is not upstream's counts as new.
     let has_gates = Release::read(version).is_none_or(|version| FEATURE_GATES.holds(version));
-    let addresses = Addresses::of(member, start);
+    let urls = Urls::of(member, start);
     let initial: Vec<_> = start.members().iter().map(|(name, url)| format!("{name}={url}")).collect();
     let config = Config {
         name: &member.name,
         data_dir: layout::DATA_DIRECTORY,
-        listen_client_urls: addresses.listen_client_urls,
-        advertise_client_urls: addresses.advertise_client_urls,
-        listen_peer_urls: addresses.peer_urls.clone(),
-        initial_advertise_peer_urls: addresses.peer_urls,
+        listen_client_urls: urls.listen,
+        advertise_client_urls: urls.advertised,
+        listen_peer_urls: urls.peer.clone(),
+        initial_advertise_peer_urls: urls.peer,
         listen_metrics_urls: layout::metrics_url(),
         initial_cluster: initial.join(","),
         initial_cluster_token: cluster,

@@ -261,7 +261,7 @@ mod tests {
             let status = r#"[{"Endpoint":"https://192.0.2.1:2379","Status":{"header":{"revision":1042},"errors":["etcdserver: no leader"]}}]"#;
             return Some(status.to_owned());
         }
-        let tries = std::fs::read_to_string(root.join("tries")).map_or(0, |tries| tries.len());
+        let tries = fs_err::read_to_string(root.join("tries")).map_or(0, |tries| tries.len());
         if said.contains("promote") {
             fs_err::write(root.join("tries"), "x".repeat(tries + 1)).unwrap();
             return (tries == 0)
