@@ -39,7 +39,7 @@ impl Bases {
         (!self.0.is_empty()).then_some(Attestation { path, content })
     }
 
-    /// The note in the bundle with `head`; `None` if there is none that can be read.
+    /// Reads the note of the bundle with `head`; `None` if the bundle has no readable note.
     #[must_use]
     pub fn of(head: &BundleHead) -> Option<Self> {
         let note = head.attestations.iter().find(|one| one.path.as_str() == BASES_PATH)?;

@@ -62,7 +62,7 @@ fn add(arguments: &TimestampAddArgs, output: OutputFormat) -> anyhow::Result<()>
     let authorities = authorities(&arguments.timestamp_authority)?;
     let (answered, answer) = TIMESTAMP.find(Some(&arguments.answer), &arguments.bundle)?.read()?;
     let places = TIMESTAMP.beside(&arguments.bundle)?;
-    let place = places.first().context("a bundle lies in no place")?;
+    let place = places.first().context("there is no folder for the time stamp")?;
     let file = SmallFile::beside_output(place, "a time stamp", arguments.force.existing())?;
     let stream = input.open_stream(SignatureCheck::Skipped)?;
     let list = &stream.head().list_bytes;
